@@ -1,0 +1,77 @@
+/** What `stat` tells of a node (never following a final symbolic link). */
+export interface HostStat {
+  readonly kind: 'file' | 'directory' | 'link' | 'character' | 'block' | 'other';
+  readonly uid: number;
+  readonly gid: number;
+  /** Permission bits, 0-0o7777. */
+  readonly mode: number;
+  /** Device number of a character or block node. */
+  readonly rdev: { readonly major: number; readonly minor: number } | undefined;
+  readonly inode: bigint;
+}
+
+export interface DeadlineOption {
+  /** Default 5,000 ms for reads and 10,000 ms for writes. */
+  readonly deadlineMs?: number | undefined;
+}
+
+/**
+ * The one door to the host. Paths are the canonical ones (`/sys/...`, `/proc/...`, `/dev/...`,
+ * `/etc/...`, `/lib/modules/...`); an implementation may serve them from another root. Met by the
+ * real host, by a fixture tree (reads only) and by the simulated kernel.
+ *
+ * Every method fails with a `HostIoError` that carries the errno name. An operation that does not
+ * come back by its deadline fails with `STUCK` and is never retried by the implementation.
+ */
+export interface HostEffects {
+  /** The whole file as UTF-8 text; reads files whose stat size is wrong, as sysfs has them. */
+  read(path: string, options?: DeadlineOption): Promise<string>;
+  /** The first `length` bytes (for PCI `config`); a short read is not an error. */
+  readBytes(path: string, length: number): Promise<Uint8Array>;
+  /** Names in a directory, in no particular order. */
+  list(path: string): Promise<readonly string[]>;
+  /** The target of a symbolic link, as written. */
+  readlink(path: string): Promise<string>;
+  stat(path: string): Promise<HostStat>;
+  /**
+   * One write(2) to an existing file, in a disposable child process where the write can block.
+   * A write that returned proves nothing: the caller reads the resulting state.
+   */
+  write(path: string, data: string, options?: DeadlineOption): Promise<void>;
+  chown(path: string, uid: number, gid: number): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
+  /** Loads a kernel module by its name; done when it is already there. */
+  loadModule(name: string): Promise<void>;
+  /** Reads RLIMIT_MEMLOCK of a process from /proc; `undefined` is unlimited. Bytes. */
+  readMemlock(pid: number): Promise<MemlockLimit>;
+  /** Sets RLIMIT_MEMLOCK of a running process (prlimit(2); needs CAP_SYS_RESOURCE). */
+  setMemlock(pid: number, limit: MemlockLimit): Promise<void>;
+}
+
+/** Bytes; `undefined` means unlimited. */
+export interface MemlockLimit {
+  readonly soft: bigint | undefined;
+  readonly hard: bigint | undefined;
+}
+
+/** A failed effect, with what the kernel said. */
+export class HostIoError extends Error {
+  /** Name of the errno, for example `EBUSY`; `ETIMEDOUT` where the deadline passed. */
+  readonly errno: string;
+  readonly path: string;
+  /** True when the operation may still be under way in a child that never came back. */
+  readonly stuck: boolean;
+
+  constructor(
+    errno: string,
+    operation: string,
+    path: string,
+    options: { cause?: unknown; stuck?: boolean } = {},
+  ) {
+    super(`${operation} ${path}: ${errno}`, { cause: options.cause });
+    this.name = 'HostIoError';
+    this.errno = errno;
+    this.path = path;
+    this.stuck = options.stuck ?? false;
+  }
+}

@@ -1,0 +1,100 @@
+import type { Known } from '../known.js';
+import type { Window } from '../pci/bar.js';
+import type { QemuVersion } from '../qmp/session.js';
+
+/**
+ * Which VM this is. `process` is proven: a local QEMU process owns the monitor. `address` is all that
+ * is known of a monitor reached over tcp, ws or a command; no VFIO device is attached there.
+ */
+export type VmIdentity =
+  | {
+      readonly kind: 'process';
+      readonly bootId: string;
+      readonly pid: number;
+      /** Field 22 of /proc/<pid>/stat: clock ticks since boot. */
+      readonly startTime: string;
+    }
+  | { readonly kind: 'address'; readonly address: string };
+
+/** Text that is equal exactly for one VM, safe in a file name. */
+export type VmKey = string;
+
+/** How a port's hot-plug reaches the guest. */
+export type HotplugMechanism = 'acpi' | 'native' | 'shpc' | 'ccw' | 'zpci' | 'none';
+
+export type PortKind = 'root-port' | 'downstream-port' | 'pci-bridge-slot' | 'pcie-pci-bridge-slot';
+
+/** A place that takes one hot-plugged device. */
+export interface Port {
+  /** The qdev id; what `--port` names. */
+  readonly id: string;
+  readonly kind: PortKind;
+  /** qdev type, for example `pcie-root-port`. */
+  readonly type: string;
+  /** Absolute QOM path of the port's bus: what `parent_bus` of its device reads. */
+  readonly busPath: string;
+  /** What `device_add` takes as `bus`. */
+  readonly busName: string;
+  /** What `device_add` takes as `addr` for function 0: `0x0` on a root or downstream port. */
+  readonly slot: number;
+  readonly mechanism: Known<HotplugMechanism>;
+  readonly chassis: number | undefined;
+  readonly slotNumber: number | undefined;
+  /** Node of the guest that the port is near, where the topology has any. */
+  readonly numaNode: number | undefined;
+  /** Slots from the root bus to this port as `[device, function]`; the guest path of the port. */
+  readonly path: readonly { readonly device: number; readonly function: number }[];
+  /** 0 or unknown until the firmware or the guest has numbered the buses. */
+  readonly secondaryBus: Known<number>;
+  readonly memoryWindow: Known<Window | undefined>;
+  readonly prefetchableWindow: Known<Window | undefined>;
+  /** The reserve asked for at boot, bytes; undefined when unset. */
+  readonly memoryReserve: bigint | undefined;
+  readonly prefetchableReserve: bigint | undefined;
+  /** QOM paths of everything on the port's bus, anonymous devices included. */
+  readonly occupants: readonly string[];
+}
+
+/** A device region as `query-pci` shows it; `address` undefined while the guest has not placed it. */
+export interface VmRegion {
+  readonly bar: number;
+  readonly kind: 'io' | 'memory';
+  readonly prefetchable: boolean;
+  readonly is64bit: boolean;
+  readonly sizeBytes: bigint;
+  readonly address: bigint | undefined;
+}
+
+/** A device of the VM that sits on some bus, ports and bridges included. */
+export interface VmDevice {
+  /** The qdev id; undefined for a device made without one. */
+  readonly id: string | undefined;
+  /** Absolute QOM path. */
+  readonly path: string;
+  readonly type: string;
+  /** Absolute QOM path of the bus it is on; undefined where QEMU shows none. */
+  readonly parentBus: string | undefined;
+  /** devfn = device * 8 + function; undefined for what has no PCI address. */
+  readonly devfn: number | undefined;
+  /** Host function behind a vfio-pci device, canonical; undefined for others. */
+  readonly host: string | undefined;
+  readonly sysfsdev: string | undefined;
+}
+
+/** The VM at one moment. */
+export interface VmSnapshot {
+  readonly identity: VmIdentity;
+  readonly key: VmKey;
+  readonly qemu: QemuVersion;
+  /** As QEMU names it: `pc-q35-7.2-machine`. */
+  readonly machineType: string;
+  /** `x86_64`, `aarch64` ... */
+  readonly arch: string;
+  readonly status: string;
+  readonly ports: readonly Port[];
+  readonly devices: readonly VmDevice[];
+  /** Ids under /objects with their types. */
+  readonly objects: ReadonlyMap<string, string>;
+  /** RAM of the guest in bytes, where QEMU tells. */
+  readonly ramBytes: Known<bigint>;
+}

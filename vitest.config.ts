@@ -1,0 +1,38 @@
+import { defineConfig } from 'vitest/config';
+
+const minutes = (count: number) => count * 60_000;
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/{replay,qemu,lab,container}/**'],
+          testTimeout: minutes(1),
+        },
+      },
+      { test: { name: 'replay', include: ['test/replay/**/*.test.ts'], testTimeout: minutes(1) } },
+      {
+        test: {
+          name: 'qemu',
+          include: ['test/qemu/**/*.test.ts'],
+          testTimeout: minutes(3),
+          hookTimeout: minutes(5),
+          maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts'],
+          testTimeout: minutes(15),
+          hookTimeout: minutes(15),
+          maxWorkers: 1,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
