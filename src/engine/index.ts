@@ -1,0 +1,20 @@
+export { createFileStore } from './file-store.js';
+export {
+  Interpreter,
+  type Boundary,
+  type InterpreterOptions,
+  type RunResult,
+} from './interpreter.js';
+export { Journal, type JournalEntry, type JournalLine } from './journal.js';
+export { acquireLock, type AcquireOptions, type HeldLock, type LockOptions } from './lock.js';
+export { isOwner, type Liveness, type Owner } from './owner.js';
+export {
+  reportSteps,
+  type Plan,
+  type PlanProgress,
+  type StepProgress,
+  type StepReport,
+} from './plan.js';
+export { Reservations, conflict, type Reservation } from './reservations.js';
+export type { StateStore } from './state-store.js';
+export type { Presence, StepData, StepHandler, StepHandlers, Waiting } from './step.js';
