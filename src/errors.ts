@@ -41,6 +41,7 @@ export type ErrorCode =
   | 'NO_WINDOW'
   | 'WINDOW_UNKNOWN'
   | 'NOT_REMOVABLE'
+  | 'SLOT_SHARED'
   // QMP
   | 'CONNECT_FAILED'
   | 'MONITOR_BUSY'
@@ -54,6 +55,7 @@ export type ErrorCode =
   | 'COMMAND_TIMEOUT'
   | 'DISCONNECTED'
   | 'NOT_CONNECTED'
+  | 'NOT_SENT'
   | 'ABORTED'
   // Plans
   | 'STEP_FAILED'

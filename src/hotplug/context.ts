@@ -1,0 +1,15 @@
+import type { Clock } from '../clock.js';
+import type { Journal, Reservations } from '../engine/index.js';
+import type { HostEffects } from '../host/effects.js';
+import type { Logger } from '../logger.js';
+import type { VmLink } from './vm-link.js';
+
+/** What the handlers of the steps may touch. */
+export interface StepContext {
+  readonly vm: VmLink;
+  readonly host: HostEffects;
+  readonly reservations: Reservations;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}

@@ -1,0 +1,50 @@
+import { systemClock, type Clock } from '../clock.js';
+import { createFileStore, type Boundary, type Liveness, type StateStore } from '../engine/index.js';
+import type { HostEffects } from '../host/effects.js';
+import type { HostRoots } from '../host/roots.js';
+import { createHostEffects } from '../host/real-effects.js';
+import { createLiveness } from '../host/process.js';
+import { silentLogger, type Logger } from '../logger.js';
+
+/** Where locks and reservations are on every host, whatever the state directory is. */
+export const DEFAULT_RUN_DIR = '/run/qmplug';
+
+/** Everything the engine needs of the outside. Each part can be another's: nothing else is touched. */
+export interface Environment {
+  readonly effects: HostEffects;
+  readonly liveness: Liveness;
+  /** The journal. */
+  readonly state: StateStore;
+  /** Locks and reservations, shared by everyone on this host. */
+  readonly runtime: StateStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Called at every step boundary and awaited. */
+  readonly onBoundary?: ((boundary: Boundary) => Promise<void> | void) | undefined;
+}
+
+export interface EnvironmentOptions {
+  /** Where the journal is kept; default `/run/qmplug`. */
+  readonly stateDir?: string | undefined;
+  /** Where locks and reservations are kept; default `/run/qmplug`. Only a test names another. */
+  readonly runDir?: string | undefined;
+  /** Trees that stand in for /sys, /proc and /dev, for reading. */
+  readonly roots?: Partial<HostRoots> | undefined;
+  readonly logger?: Logger | undefined;
+  readonly onBoundary?: Environment['onBoundary'];
+}
+
+/** This host as it is. */
+export function createEnvironment(options: EnvironmentOptions = {}): Environment {
+  const { stateDir = DEFAULT_RUN_DIR, runDir = DEFAULT_RUN_DIR, roots, onBoundary } = options;
+  const effects = createHostEffects({ roots });
+  return {
+    effects,
+    liveness: createLiveness(effects),
+    state: createFileStore(stateDir),
+    runtime: createFileStore(runDir),
+    clock: systemClock,
+    logger: options.logger ?? silentLogger,
+    onBoundary,
+  };
+}

@@ -1,0 +1,33 @@
+export {
+  createEnvironment,
+  DEFAULT_RUN_DIR,
+  type Environment,
+  type EnvironmentOptions,
+} from './environment.js';
+export {
+  PendingError,
+  RollbackError,
+  StepError,
+  UnknownStateError,
+  UnplugRefusedError,
+} from './errors.js';
+export { recoverHost } from './recover-host.js';
+export type {
+  AttachEmulated,
+  AttachHostDevice,
+  AttachmentReport,
+  AttachRequest,
+  AttachResult,
+  BarReport,
+  DetachOptions,
+  DetachResult,
+  FunctionReport,
+  RecoveryItem,
+  RecoveryResult,
+  RemovalReport,
+  RemovalState,
+  WaitOptions,
+} from './requests.js';
+export type { AttachmentStatus, PortStatus, VmStatus } from './status.js';
+export { openVm, Vm, type OpenVmOptions } from './vm.js';
+export type { VmLink } from './vm-link.js';

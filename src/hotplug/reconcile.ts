@@ -1,0 +1,192 @@
+import { acquireLock, Journal, Reservations } from '../engine/index.js';
+import { attachmentOf, presentIds, type Attachment } from '../plan/attachment.js';
+import type { World } from '../plan/plan-attach.js';
+import { planDetach } from '../plan/plan-detach.js';
+import { vmKeyOf } from '../vm/identity.js';
+import type { VmIdentity, VmSnapshot } from '../vm/types.js';
+import type { Environment } from './environment.js';
+import { goneLink } from './live-link.js';
+import { newPlanId } from './plan-id.js';
+import type { RecoveryItem, RecoveryResult } from './requests.js';
+import { PlanRunner, type HotplugEntry } from './runner.js';
+import { errorOf, type HotplugResult } from './settle.js';
+
+/** Collects what a reconciliation did. */
+export class RecoveryReport {
+  readonly #lists: Record<keyof RecoveryResult, RecoveryItem[]> = {
+    finished: [],
+    undone: [],
+    open: [],
+  };
+
+  add(result: HotplugResult): void {
+    const { plan } = result.progress;
+    const list = result.kind === 'done' ? 'finished' : result.kind === 'undone' ? 'undone' : 'open';
+    this.#lists[list].push({
+      planId: plan.id,
+      kind: plan.kind,
+      vm: plan.scope,
+      ids: idsOf(result.progress.plan.steps),
+      reason: result.kind === 'done' ? undefined : errorOf(result).message,
+    });
+  }
+
+  get result(): RecoveryResult {
+    return this.#lists;
+  }
+}
+
+function idsOf(steps: HotplugResult['progress']['plan']['steps']): readonly string[] {
+  const ids = steps.flatMap((step) => {
+    if (step.kind === 'AddDevice') return [step.id];
+    return step.kind === 'AwaitRemoval' ? step.ids : [];
+  });
+  return [...new Set(ids)];
+}
+
+/**
+ * Takes up every plan of this VM that did not end: forwards past its commit point, backwards before it. Only
+ * under the VM's lock, where nobody else can be at work on them.
+ */
+export async function resumeOpenPlans(runner: PlanRunner, report: RecoveryReport): Promise<void> {
+  for (const entry of await openEntries(runner)) {
+    report.add(await runner.resume(entry));
+  }
+}
+
+async function openEntries(runner: PlanRunner): Promise<readonly HotplugEntry[]> {
+  const entries = await runner.entries();
+  return entries.filter(({ progress: { plan, ended } }) => {
+    const isAttachment = ended === 'done' && plan.kind === 'attach';
+    return plan.scope === runner.context.vm.key && !isAttachment;
+  });
+}
+
+/** The attachments of this VM, oldest first. */
+export async function readAttachments(runner: PlanRunner): Promise<readonly Attachment[]> {
+  const entries = await runner.entries();
+  return entries
+    .filter(({ progress }) => progress.plan.scope === runner.context.vm.key)
+    .flatMap(({ progress }) => attachmentOf(progress) ?? []);
+}
+
+/** Ids whose removal was requested and is not over. */
+export async function readLeaving(runner: PlanRunner): Promise<ReadonlySet<string>> {
+  const open = await openEntries(runner);
+  return new Set(
+    open.flatMap(({ progress: { plan } }) => (plan.kind === 'detach' ? idsOf(plan.steps) : [])),
+  );
+}
+
+/**
+ * Gives back what left the VM without our asking: the guest ejected it, a reset completed an old request,
+ * or the VM has ended. Newest first, so that the oldest record of a driver is restored last.
+ */
+export async function releaseDeparted(
+  runner: PlanRunner,
+  world: Omit<World, 'planId'>,
+  report: RecoveryReport,
+): Promise<void> {
+  for (const attachment of [...world.attachments].reverse()) {
+    const mayReturn = attachment.functions.some((fn) => world.leaving.has(fn.id));
+    if (mayReturn || presentIds(attachment, world.vm).length > 0) continue;
+    const groupsStay = attachment.groups.some((group) => isInside(group, attachment, world));
+    // Its group is still held through another device: it goes back with the last of them.
+    if (groupsStay) continue;
+    const plan = planDetach(attachment, { ...world, planId: newPlanId() }, new Set());
+    report.add(await runner.start(plan));
+  }
+}
+
+function isInside(group: number, mine: Attachment, { attachments, vm }: Omit<World, 'planId'>) {
+  return attachments.some(
+    (other) => other !== mine && other.groups.includes(group) && presentIds(other, vm).length > 0,
+  );
+}
+
+/** Reconciles what VMs that have ended left behind on this host, whoever ran them. */
+export async function recoverEnded(
+  environment: Environment,
+  report: RecoveryReport,
+): Promise<void> {
+  const { liveness, state } = environment;
+  const entries = (await new Journal(state).list()) as readonly HotplugEntry[];
+  const self = await liveness.self();
+  const vms = new Map<string, { identity: VmIdentity; address: string }>();
+  for (const { progress } of entries) {
+    const { vm: identity, address } = progress.plan.subject;
+    vms.set(vmKeyOf(identity), { identity, address });
+  }
+  for (const { identity, address } of vms.values()) {
+    if (identity.kind === 'address') continue;
+    const alive = await liveness.isAlive(identity);
+    if (!alive.known || alive.value) continue;
+    if (identity.bootId === self.bootId) await recoverVm(environment, identity, address, report);
+    else await forgetBoot(environment, entries, vmKeyOf(identity));
+  }
+}
+
+async function recoverVm(
+  environment: Environment,
+  identity: VmIdentity,
+  address: string,
+  report: RecoveryReport,
+): Promise<void> {
+  const vm = goneLink(address, identity);
+  const runner = new PlanRunner(environment, vm);
+  const { runtime, liveness, clock } = environment;
+  const lock = await acquireLock(
+    `vm-${vm.key}`,
+    { store: runtime, liveness, clock },
+    { deadlineMs: 1_000 },
+  );
+  try {
+    await resumeOpenPlans(runner, report);
+    const world = {
+      address,
+      vm: emptySnapshot(identity),
+      host: undefined,
+      attachments: await readAttachments(runner),
+      leaving: await readLeaving(runner),
+      reservations: [],
+      snapshotHash: '',
+    };
+    await releaseDeparted(runner, world, report);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** A reboot gave every device back to its driver; only the notes are left. */
+async function forgetBoot(
+  { state, runtime }: Environment,
+  entries: readonly HotplugEntry[],
+  scope: string,
+): Promise<void> {
+  const journal = new Journal(state);
+  const reservations = new Reservations(runtime);
+  for (const { progress } of entries) {
+    if (progress.plan.scope !== scope) continue;
+    for (const { key } of await reservations.list()) {
+      await reservations.release(key, progress.plan.id);
+    }
+    await journal.forget(progress.plan.id);
+  }
+}
+
+/** The snapshot of a VM that has ended: there is nothing in it. */
+function emptySnapshot(identity: VmIdentity): VmSnapshot {
+  return {
+    identity,
+    key: vmKeyOf(identity),
+    qemu: { major: 0, minor: 0, micro: 0, package: '' },
+    machineType: '',
+    arch: '',
+    status: 'shutdown',
+    ports: [],
+    buses: new Map(),
+    devices: [],
+    objects: new Map(),
+    ramBytes: { known: false, reason: 'the VM has ended' },
+  };
+}

@@ -1,0 +1,129 @@
+import type { StepReport } from '../engine/index.js';
+import type { JsonObject } from '../json.js';
+import type { Members } from '../plan/members.js';
+
+/** What to attach. */
+export type AttachRequest = AttachHostDevice | AttachEmulated;
+
+interface AttachCommon {
+  /** A port by its id; left out, the lowest-numbered free one that fits is taken. */
+  readonly port?: string | undefined;
+  /**
+   * Reasons that may be passed over, each by its name, as the refusal gives it: `unknown-window`,
+   * `in-use.net` ... There is no general force.
+   */
+  readonly allow?: readonly string[] | undefined;
+  /** `placed` waits until the guest has given every BAR an address. */
+  readonly wait?: 'placed' | undefined;
+}
+
+/** A device of the host, through VFIO. */
+export interface AttachHostDevice extends AttachCommon {
+  /** Which one: an address, for example `0000:3b:00.0`. */
+  readonly device: string;
+  /** What goes with it; default `device`, which is the one function. */
+  readonly members?: Members | undefined;
+}
+
+/** A device that QEMU emulates, for practice and tests. */
+export interface AttachEmulated extends AttachCommon {
+  /** Arguments of `device_add` without id, bus and addr: `{driver: 'pci-testdev'}`. */
+  readonly emulate: JsonObject;
+  readonly id: string;
+}
+
+/** Options of everything that may wait. */
+export interface WaitOptions {
+  /**
+   * Stops the waiting, not what was begun: a command once sent is never un-sent, and a plan that was
+   * begun ends itself or is finished by a later command.
+   */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds for everything: the lock, the monitor and the guest. Default 15,000. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface DetachOptions extends WaitOptions {
+  /** False returns once the guest was asked. Default true. */
+  readonly wait?: boolean | undefined;
+  /** `slot-mates`: whatever else sits in the slot may go too. */
+  readonly allow?: readonly string[] | undefined;
+}
+
+/** One BAR as the guest has it. Addresses and sizes in bytes. */
+export interface BarReport {
+  readonly bar: number;
+  readonly sizeBytes: bigint;
+  /** Undefined while the guest has not placed it. */
+  readonly address: bigint | undefined;
+}
+
+/** One function in the VM. */
+export interface FunctionReport {
+  readonly id: string;
+  /** Host address; undefined for an emulated device. */
+  readonly host: string | undefined;
+  readonly port: string;
+  /** As `device_add` takes it: `0x0`, `0x0.1`. */
+  readonly addr: string;
+  /** Slots from the root bus, `02/00`. */
+  readonly guestPath: string;
+  /** `0000:01:00.0`; undefined until the guest's buses are numbered. */
+  readonly guestBdf: string | undefined;
+  readonly bars: readonly BarReport[];
+}
+
+export interface AttachmentReport {
+  /** IOMMU group; the first, where a slot spans several; undefined for an emulated device. */
+  readonly group: number | undefined;
+  /** Whether it was there before this request. */
+  readonly already: boolean;
+  readonly functions: readonly FunctionReport[];
+}
+
+export interface AttachResult {
+  readonly attachment: AttachmentReport;
+  readonly steps: readonly StepReport[];
+  /** What `wait` still waited for at the deadline; the device is attached and stays so. */
+  readonly pending: string | undefined;
+}
+
+/**
+ *   requested -> pending -> unplugged (gone from QEMU) -> released (host proven restored)
+ *                        -> refused
+ */
+export type RemovalState = 'requested' | 'pending' | 'unplugged' | 'released' | 'refused';
+
+export interface RemovalReport {
+  readonly id: string;
+  readonly state: RemovalState;
+  /** Milliseconds this call spent on it. */
+  readonly ms: number;
+}
+
+export interface DetachResult {
+  readonly removals: readonly RemovalReport[];
+  readonly steps: readonly StepReport[];
+  /** What is still waited for; undefined when it is over. */
+  readonly pending: string | undefined;
+}
+
+/** What a reconciliation did. */
+export interface RecoveryItem {
+  readonly planId: string;
+  /** `attach` or `detach`. */
+  readonly kind: string;
+  readonly vm: string;
+  readonly ids: readonly string[];
+  /** Why it is open, or what it was undone for. */
+  readonly reason: string | undefined;
+}
+
+export interface RecoveryResult {
+  /** Went forward to its end. */
+  readonly finished: readonly RecoveryItem[];
+  /** Was taken back. */
+  readonly undone: readonly RecoveryItem[];
+  /** Could not end yet. */
+  readonly open: readonly RecoveryItem[];
+}

@@ -1,0 +1,144 @@
+import {
+  acquireLock,
+  Interpreter,
+  Journal,
+  Reservations,
+  type JournalEntry,
+} from '../engine/index.js';
+import type { HotplugPlan, HotplugStep, Subject } from '../plan/steps.js';
+import type { StepContext } from './context.js';
+import type { Environment } from './environment.js';
+import type { HotplugResult } from './settle.js';
+import { handlers } from './steps/index.js';
+import type { VmLink } from './vm-link.js';
+
+export type HotplugEntry = JournalEntry<HotplugStep, Subject>;
+
+/** Until when a caller waits, and what stops it before. */
+export interface Patience {
+  /** By the environment's clock. */
+  readonly endsAt: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Runs plans for one VM: one at a time under the VM's host-wide lock, waiting outside of it.
+ */
+export class PlanRunner {
+  readonly context: StepContext;
+  readonly journal: Journal;
+  readonly #environment: Environment;
+  readonly #interpreter: Promise<Interpreter<HotplugStep, StepContext>>;
+
+  constructor(environment: Environment, vm: VmLink) {
+    const { effects, state, runtime, clock, logger, liveness, onBoundary } = environment;
+    this.#environment = environment;
+    this.journal = new Journal(state);
+    this.context = {
+      vm,
+      host: effects,
+      reservations: new Reservations(runtime),
+      journal: this.journal,
+      clock,
+      logger,
+    };
+    this.#interpreter = liveness
+      .self()
+      .then(
+        (runner) => new Interpreter({ handlers, journal: this.journal, clock, runner, onBoundary }),
+      );
+    // Whoever runs a plan awaits it; without any, a failure must not count as unhandled.
+    this.#interpreter.catch(() => undefined);
+  }
+
+  /** Runs `work` under the VM's lock. @throws {RefusedError} `LOCK_TIMEOUT`, `ABORTED` */
+  async exclusively<T>({ endsAt, signal }: Patience, work: () => Promise<T>): Promise<T> {
+    const { runtime, liveness, clock } = this.#environment;
+    const lock = await acquireLock(
+      `vm-${this.context.vm.key}`,
+      { store: runtime, liveness, clock },
+      { deadlineMs: Math.max(0, endsAt - clock.now()), signal },
+    );
+    try {
+      return await work();
+    } finally {
+      await lock.release();
+    }
+  }
+
+  /** Runs a new plan. Only under the lock. */
+  async start(plan: HotplugPlan): Promise<HotplugResult> {
+    return this.#tidy(await (await this.#interpreter).start(plan, this.context));
+  }
+
+  /** Goes on with a plan of the journal. Only under the lock. */
+  async resume({ progress }: HotplugEntry): Promise<HotplugResult> {
+    return this.#tidy(await (await this.#interpreter).resume(progress, this.context));
+  }
+
+  /** Waits, without the lock, and goes on until the plan ends or patience does. */
+  async drive(first: HotplugResult, patience: Patience): Promise<HotplugResult> {
+    const { clock } = this.#environment;
+    let result = first;
+    while (result.kind === 'waiting' && !isOver(patience, clock.now())) {
+      const { progress, step } = result;
+      await this.#waitAtMost(patience, async (signal) =>
+        (await this.#interpreter).wait(progress, step, this.context, signal),
+      );
+      result = await this.exclusively(withGrace(patience, clock.now()), async () => {
+        const entry = await this.read(progress.plan.id);
+        // Someone else waited too and finished it.
+        if (entry === undefined) return { kind: 'done' as const, progress };
+        return this.resume(entry);
+      });
+    }
+    return result;
+  }
+
+  /** A plan of ours as the journal has it. */
+  async read(planId: string): Promise<HotplugEntry | undefined> {
+    return (await this.journal.read(planId)) as HotplugEntry | undefined;
+  }
+
+  async entries(): Promise<readonly HotplugEntry[]> {
+    return (await this.journal.list()) as readonly HotplugEntry[];
+  }
+
+  /** What has ended leaves the journal, but for an attach that is done: that is the attachment. */
+  async #tidy(result: HotplugResult): Promise<HotplugResult> {
+    const { plan } = result.progress;
+    const over = result.kind === 'undone' || (result.kind === 'done' && plan.kind !== 'attach');
+    if (over) await this.journal.forget(plan.id);
+    return result;
+  }
+
+  async #waitAtMost(
+    { endsAt, signal }: Patience,
+    wait: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const { clock } = this.#environment;
+    const stop = new AbortController();
+    const abort = () => {
+      stop.abort();
+    };
+    const cancel = clock.after(Math.max(0, endsAt - clock.now()), abort);
+    signal?.addEventListener('abort', abort);
+    try {
+      await wait(stop.signal);
+    } finally {
+      cancel();
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+}
+
+// The last look at the deadline must not fail on the lock's own deadline.
+const GRACE_MS = 2_000;
+
+function withGrace(patience: Patience, now: number): Patience {
+  return { endsAt: Math.max(patience.endsAt, now + GRACE_MS), signal: undefined };
+}
+
+function isOver({ endsAt, signal }: Patience, now: number): boolean {
+  return now >= endsAt || signal?.aborted === true;
+}

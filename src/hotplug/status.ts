@@ -1,0 +1,138 @@
+import type { GuestPath } from '../pci/guest-path.js';
+import { formatGuestPath } from '../pci/guest-path.js';
+import { formatBdf } from '../pci/pci-address.js';
+import { orElse } from '../known.js';
+import type { Attachment } from '../plan/attachment.js';
+import { formatAddr } from '../plan/placement.js';
+import type { PciBusInfo, PciDeviceInfo } from '../qmp/query-pci.js';
+import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
+import type { FunctionReport, RemovalReport } from './requests.js';
+
+export interface PortStatus {
+  readonly id: string;
+  readonly kind: Port['kind'];
+  /** `acpi`, `native` ...; `unknown` where QEMU does not tell. */
+  readonly mechanism: string;
+  /** `pending` while the removal of what is in it is not over. */
+  readonly state: 'free' | 'used' | 'pending' | 'unusable';
+  /** Ids of what is in it, or paths of what has no id. */
+  readonly occupants: readonly string[];
+  readonly guestPath: string;
+}
+
+/** Attached functions as the VM has them now. */
+export interface AttachmentStatus {
+  readonly group: number | undefined;
+  readonly functions: readonly FunctionReport[];
+  /** Ids that are not in the VM any more although nobody asked for that. */
+  readonly missing: readonly string[];
+}
+
+export interface VmStatus {
+  readonly vm: {
+    readonly key: string;
+    readonly machine: string;
+    readonly arch: string;
+    readonly status: string;
+    readonly qemu: string;
+  };
+  readonly ports: readonly PortStatus[];
+  readonly attachments: readonly AttachmentStatus[];
+  readonly removals: readonly Omit<RemovalReport, 'ms'>[];
+}
+
+/** What the reading functions show things by. */
+export interface View {
+  readonly vm: VmSnapshot;
+  readonly pci: readonly PciBusInfo[];
+}
+
+/** The state of a VM as `status` tells it. */
+export function readStatus(
+  view: View & {
+    readonly attachments: readonly Attachment[];
+    readonly leaving: ReadonlySet<string>;
+  },
+): VmStatus {
+  const { vm, attachments, leaving } = view;
+  const { major, minor, micro } = vm.qemu;
+  const present = new Set(vm.devices.map((device) => device.id));
+  return {
+    vm: {
+      key: vm.key,
+      machine: vm.machineType,
+      arch: vm.arch,
+      status: vm.status,
+      qemu: `${major}.${minor}.${micro}`,
+    },
+    ports: vm.ports.map((port) => describePort(port, vm, leaving)),
+    attachments: attachments.map((attachment) => {
+      const ids = attachment.functions.map((fn) => fn.id);
+      return {
+        group: attachment.groups[0],
+        functions: describeFunctions(ids, view),
+        missing: ids.filter((id) => !present.has(id) && !leaving.has(id)),
+      };
+    }),
+    removals: [...leaving].map((id) => ({ id, state: present.has(id) ? 'pending' : 'unplugged' })),
+  };
+}
+
+function describePort(port: Port, vm: VmSnapshot, leaving: ReadonlySet<string>): PortStatus {
+  const occupants = port.occupants.map(
+    (path) => vm.devices.find((device) => device.path === path)?.id ?? path,
+  );
+  const mechanism = orElse(port.mechanism, 'unknown');
+  const state = () => {
+    if (occupants.some((id) => leaving.has(id))) return 'pending';
+    if (occupants.length > 0) return 'used';
+    return mechanism === 'none' ? 'unusable' : 'free';
+  };
+  return {
+    id: port.id,
+    kind: port.kind,
+    mechanism,
+    state: state(),
+    occupants,
+    guestPath: formatGuestPath(port.path),
+  };
+}
+
+/** The functions with these ids as the VM has them; one that is not there is left out. */
+export function describeFunctions(ids: readonly string[], view: View): readonly FunctionReport[] {
+  return ids.flatMap((id) => {
+    const device = view.vm.devices.find((each) => each.id === id);
+    return device === undefined ? [] : [describeFunction(id, device, view)];
+  });
+}
+
+function describeFunction(id: string, device: VmDevice, { vm, pci }: View): FunctionReport {
+  const port = vm.ports.find((each) => each.busPath === device.parentBus);
+  const devfn = device.devfn ?? 0;
+  const hop = { device: devfn >> 3, function: devfn & 7 };
+  const path: GuestPath = [...(port?.path ?? []), hop];
+  const info = findById(pci, id);
+  const bus = port === undefined ? 0 : orElse(port.secondaryBus, 0);
+  return {
+    id,
+    host: device.host,
+    port: port?.id ?? '',
+    addr: formatAddr(hop.device, hop.function),
+    guestPath: formatGuestPath(path),
+    guestBdf: bus === 0 ? undefined : formatBdf({ domain: 0, bus, ...hop }),
+    bars: (info?.regions ?? []).map(({ bar, sizeBytes, address }) => ({ bar, sizeBytes, address })),
+  };
+}
+
+/** A device of `query-pci` by its id; undefined while its bus has no number. */
+export function findById(pci: readonly PciBusInfo[], id: string): PciDeviceInfo | undefined {
+  const search = (devices: readonly PciDeviceInfo[]): PciDeviceInfo | undefined => {
+    for (const device of devices) {
+      if (device.qdevId === id) return device;
+      const below = search(device.bridge?.devices ?? []);
+      if (below !== undefined) return below;
+    }
+    return undefined;
+  };
+  return search(pci.flatMap((bus) => bus.devices));
+}

@@ -1,0 +1,83 @@
+import type { StepHandler } from '../../engine/index.js';
+import { checkDeviceAdd } from '../../qmp/allow-list.js';
+import { deviceAdd, type DeviceAddArguments } from '../../qmp/commands.js';
+import { qomGetDevfn, qomGetString, qomList } from '../../qmp/qom-commands.js';
+import type { AddDevice } from '../../plan/steps.js';
+import type { StepContext } from '../context.js';
+import { StepError } from '../errors.js';
+import { presenceOf } from '../presence.js';
+import { requestRemoval } from '../request-removal.js';
+import { watchRemoval } from '../watch-removal.js';
+
+/**
+ * One `device_add` with bus and address spelled out, then the proof that the device sits exactly there. The
+ * reads ride along with the command, so they cost no round trip of their own.
+ */
+export const addDevice: StepHandler<AddDevice, StepContext> = {
+  async check(step) {
+    checkDeviceAdd(commandOf(step));
+  },
+
+  async do(step, { vm }) {
+    const session = await vm.session();
+    const { id, deadlineMs } = step;
+    const path = `/machine/peripheral/${id}`;
+    const added = deviceAdd(session, commandOf(step), { deadlineMs });
+    const [add, entries, parentBus, devfn] = await Promise.allSettled([
+      added,
+      qomList(session, '/machine/peripheral'),
+      qomGetString(session, path, 'parent_bus'),
+      qomGetDevfn(session, path),
+    ]);
+    // The command's own failure is the reason; the reads fail along with it.
+    for (const result of [add, entries, parentBus, devfn]) {
+      if (result.status === 'rejected') throw result.reason;
+    }
+    verifyPlacement(step, valueOf(entries), valueOf(parentBus), valueOf(devfn));
+  },
+
+  async undo({ id }, { vm }) {
+    if ((await presenceOf(vm, id)) === 'absent') return;
+    const request = await requestRemoval(vm, id);
+    if (request.kind === 'busy') return { waiting: `${id}: ${request.why}` };
+    if ((await presenceOf(vm, id)) === 'absent') return;
+    return { waiting: `${id}: the guest has not released it yet` };
+  },
+
+  probe: ({ id }, { vm }) => presenceOf(vm, id),
+
+  wait: ({ id }, { vm, clock }, signal) =>
+    watchRemoval({
+      vm,
+      clock,
+      signal,
+      ids: [id],
+      isOver: async () => (await presenceOf(vm, id)) === 'absent',
+    }),
+};
+
+function commandOf({ driver, id, bus, addr, properties }: AddDevice): DeviceAddArguments {
+  return { driver, id, bus, addr, ...properties };
+}
+
+function valueOf<T>(result: PromiseSettledResult<T>): T | undefined {
+  return result.status === 'fulfilled' ? result.value : undefined;
+}
+
+function verifyPlacement(
+  { id, busPath, devfn, port }: AddDevice,
+  entries: readonly { readonly name: string }[] | undefined,
+  parentBus: unknown,
+  actualDevfn: unknown,
+): void {
+  const listed = entries?.some((entry) => entry.name === id) ?? false;
+  if (listed && parentBus === busPath && actualDevfn === devfn) return;
+  const found = listed
+    ? `on ${String(parentBus)} at devfn ${String(actualDevfn)}`
+    : 'not in the device tree';
+  throw new StepError(
+    'STEP_FAILED',
+    `${id}: QEMU took it, but it is ${found} instead of on ${port} (${busPath}) at devfn ${devfn}`,
+    { details: { id, port, expected: { busPath, devfn }, listed } },
+  );
+}

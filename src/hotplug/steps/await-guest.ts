@@ -1,0 +1,46 @@
+import type { StepHandler } from '../../engine/index.js';
+import type { AwaitGuest } from '../../plan/steps.js';
+import { queryPci } from '../../qmp/query-pci.js';
+import type { StepContext } from '../context.js';
+import { findById } from '../status.js';
+
+// QEMU has no event for a BAR that was placed, so this is the one thing that is asked for again.
+const LOOK_AGAIN_MS = 20;
+
+/** Waits until the guest has given every BAR an address. */
+export const awaitGuest: StepHandler<AwaitGuest, StepContext> = {
+  async do(step, context) {
+    const unplaced = await unplacedBars(step, context);
+    if (unplaced.length === 0) return;
+    return { waiting: `the guest has not placed ${unplaced.join(', ')}` };
+  },
+  async probe(step, context) {
+    try {
+      return (await unplacedBars(step, context)).length === 0 ? 'present' : 'absent';
+    } catch {
+      return 'unreadable';
+    }
+  },
+  wait: (_step, { clock }, signal) =>
+    new Promise((resolve) => {
+      const finish = () => {
+        cancel();
+        signal.removeEventListener('abort', finish);
+        resolve();
+      };
+      const cancel = clock.after(LOOK_AGAIN_MS, finish);
+      signal.addEventListener('abort', finish);
+    }),
+};
+
+/** BARs without an address, named; a device that the guest's buses do not show yet counts whole. */
+async function unplacedBars({ ids }: AwaitGuest, { vm }: StepContext): Promise<readonly string[]> {
+  const pci = await queryPci(await vm.session());
+  return ids.flatMap((id) => {
+    const device = findById(pci, id);
+    if (device === undefined) return [id];
+    return device.regions
+      .filter((region) => region.address === undefined)
+      .map((region) => `BAR ${region.bar} of ${id}`);
+  });
+}

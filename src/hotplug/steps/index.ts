@@ -1,0 +1,26 @@
+import type { StepHandlers } from '../../engine/index.js';
+import type { HotplugStep } from '../../plan/steps.js';
+import type { StepContext } from '../context.js';
+import { addDevice } from './add-device.js';
+import { awaitGuest } from './await-guest.js';
+import { awaitRemoval } from './await-removal.js';
+import { bindDriver, restoreDriver } from './driver.js';
+import { forgetAttachment } from './forget-attachment.js';
+import { grantAccess, revokeAccess } from './access.js';
+import { releaseGroup, reserveGroup } from './group.js';
+import { removeDevice } from './remove-device.js';
+
+/** What each kind of step does. */
+export const handlers: StepHandlers<HotplugStep, StepContext> = {
+  ReserveGroup: reserveGroup,
+  BindDriver: bindDriver,
+  GrantAccess: grantAccess,
+  AddDevice: addDevice,
+  AwaitGuest: awaitGuest,
+  RemoveDevice: removeDevice,
+  AwaitRemoval: awaitRemoval,
+  RevokeAccess: revokeAccess,
+  RestoreDriver: restoreDriver,
+  ReleaseGroup: releaseGroup,
+  ForgetAttachment: forgetAttachment,
+};

@@ -1,0 +1,35 @@
+import type { StepHandler } from '../../engine/index.js';
+import { CommandError } from '../../qmp/failures.js';
+import type { RemoveDevice } from '../../plan/steps.js';
+import type { StepContext } from '../context.js';
+import { presenceOf } from '../presence.js';
+import { requestRemoval } from '../request-removal.js';
+import { watchRemoval } from '../watch-removal.js';
+
+/** Asks the guest to release one port's slot. Whether it does is AwaitRemoval's business. */
+export const removeDevice: StepHandler<RemoveDevice, StepContext> = {
+  async do({ id }, { vm }) {
+    if ((await presenceOf(vm, id)) === 'absent') return;
+    const request = await requestRemoval(vm, id);
+    return request.kind === 'busy' ? { waiting: `${id}: ${request.why}` } : undefined;
+  },
+
+  /** The request leaves no trace that could be read: asking again is harmless and settles it. */
+  async probe(step, { vm }) {
+    try {
+      await requestRemoval(vm, step.id);
+      return 'present';
+    } catch (error) {
+      return error instanceof CommandError ? 'absent' : 'unreadable';
+    }
+  },
+
+  wait: ({ id, ids }, { vm, clock }, signal) =>
+    watchRemoval({
+      vm,
+      clock,
+      signal,
+      ids,
+      isOver: async () => (await presenceOf(vm, id)) === 'absent',
+    }),
+};

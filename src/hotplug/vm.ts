@@ -1,0 +1,356 @@
+import PQueue from 'p-queue';
+import { reportSteps } from '../engine/index.js';
+import { InputError, RefusedError } from '../errors.js';
+import { findDetachTarget, planDetach, planForeignDetach } from '../plan/plan-detach.js';
+import { planAttach, type World } from '../plan/plan-attach.js';
+import type { HotplugPlan } from '../plan/steps.js';
+import { connectQmp } from '../qmp/client.js';
+import { queryPci } from '../qmp/query-pci.js';
+import { identifyVm } from '../vm/identity.js';
+import { readVmSnapshot } from '../vm/snapshot.js';
+import { snapshotHash } from '../vm/hash.js';
+import type { VmIdentity, VmKey, VmSnapshot } from '../vm/types.js';
+import type { Environment } from './environment.js';
+import { UnplugRefusedError } from './errors.js';
+import { openLiveLink } from './live-link.js';
+import { newPlanId } from './plan-id.js';
+import { presenceOf } from './presence.js';
+import {
+  readAttachments,
+  readLeaving,
+  RecoveryReport,
+  recoverEnded,
+  releaseDeparted,
+  resumeOpenPlans,
+} from './reconcile.js';
+import { requestRemoval } from './request-removal.js';
+import type {
+  AttachRequest,
+  AttachResult,
+  DetachOptions,
+  DetachResult,
+  RecoveryResult,
+  RemovalReport,
+  WaitOptions,
+} from './requests.js';
+import { resolveRequest, type ResolvedRequest } from './resolve.js';
+import { PlanRunner, type HotplugEntry, type Patience } from './runner.js';
+import { errorOf, type HotplugResult } from './settle.js';
+import { describeFunctions, readStatus, type VmStatus } from './status.js';
+import type { VmLink } from './vm-link.js';
+
+export interface OpenVmOptions {
+  readonly environment: Environment;
+  /** The QEMU process behind the address, where it cannot be found by itself; it is checked. */
+  readonly qemuPid?: number | undefined;
+  /** Milliseconds until a monitor that stays silent counts as busy. Default 5,000. */
+  readonly connectTimeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const DEFAULT_TIMEOUT_MS = 15_000;
+
+/**
+ * Connects to a running VM, whoever booted it.
+ *
+ * @param address `/run/vm.sock`, `unix:PATH`, `tcp:HOST:PORT` or `exec:COMMAND`.
+ * @throws {ConnectError} there is no session to be had, or a foreign client has the monitor.
+ */
+export async function openVm(address: string, options: OpenVmOptions): Promise<Vm> {
+  const { environment, qemuPid, connectTimeoutMs: greetingDeadlineMs, signal } = options;
+  const { clock, logger, effects, liveness } = environment;
+  const link = await openLiveLink({
+    address,
+    connect: () => connectQmp(address, { clock, logger, greetingDeadlineMs, signal }),
+    identify: () => identifyVm(address, effects, { qemuPid }),
+    liveness,
+  });
+  return new Vm(environment, link);
+}
+
+/** A running VM: what goes in, what comes out, and what is true about both. */
+export class Vm {
+  readonly #environment: Environment;
+  readonly #link: VmLink;
+  readonly #runner: PlanRunner;
+  readonly #queue = new PQueue({ concurrency: 1 });
+
+  /** @internal Made by `openVm`; tests and the simulator bring a link of their own. */
+  constructor(environment: Environment, link: VmLink) {
+    this.#environment = environment;
+    this.#link = link;
+    this.#runner = new PlanRunner(environment, link);
+  }
+
+  get identity(): VmIdentity {
+    return this.#link.identity;
+  }
+
+  /** Equal exactly for one VM, however it is addressed. */
+  get key(): VmKey {
+    return this.#link.key;
+  }
+
+  /**
+   * The steps that `attach` would run now; nothing is changed.
+   *
+   * @returns the plan, or `already` where there is nothing to do.
+   * @throws {RefusedError} whatever `attach` would refuse.
+   */
+  async planAttach(request: AttachRequest): Promise<HotplugPlan | 'already'> {
+    const resolved = await this.#resolve(request);
+    const planning = planAttach(resolved.request, await this.#world(resolved));
+    return planning.kind === 'plan' ? planning.plan : 'already';
+  }
+
+  /**
+   * Puts a device into the VM.
+   *
+   * @throws {RefusedError} nothing was changed.
+   * @throws {StepError} a step failed and everything was undone.
+   * @throws {PendingError} undoing it still waits for the guest; nothing was freed.
+   * @throws {RollbackError} {UnknownStateError} there is something left to `recover`.
+   */
+  async attach(request: AttachRequest, options: WaitOptions = {}): Promise<AttachResult> {
+    const patience = this.#patience(options);
+    const first = await this.#exclusively(patience, async () => {
+      await this.#reconcile(new RecoveryReport());
+      const resolved = await this.#resolve(request);
+      const planning = planAttach(resolved.request, await this.#world(resolved));
+      if (planning.kind === 'already') return planning.ids;
+      return this.#runner.start(planning.plan);
+    });
+    if (!('kind' in first)) return this.#attached(first, true, undefined, []);
+    const result = await this.#runner.drive(first, patience);
+    const { progress } = result;
+    const placing = result.kind === 'waiting' && progress.committed;
+    if (result.kind !== 'done' && !placing) throw errorOf(result);
+    const ids = progress.plan.steps.flatMap((step) => (step.kind === 'AddDevice' ? [step.id] : []));
+    const pending = result.kind === 'waiting' ? result.reason : undefined;
+    return this.#attached(ids, false, pending, reportSteps(progress));
+  }
+
+  /**
+   * The steps that `detach` would run now; nothing is changed. `gone` where there is nothing to do.
+   *
+   * @throws {RefusedError} whatever `detach` would refuse.
+   */
+  async planDetach(what: string, options: DetachOptions = {}): Promise<HotplugPlan | 'gone'> {
+    const world = await this.#world();
+    return this.#planDetach(what, world, new Set(options.allow)) ?? 'gone';
+  }
+
+  /**
+   * Takes out what an id or a host address names, with everything its request put in, and gives the host
+   * back once it is proven gone. What is gone already is a success; what is on its way is joined.
+   *
+   * @throws {RefusedError} nothing was changed.
+   * @throws {UnknownStateError} there is something left to `recover`.
+   */
+  async detach(what: string, options: DetachOptions = {}): Promise<DetachResult> {
+    const { clock } = this.#environment;
+    const startedAt = clock.now();
+    const patience = this.#patience(options);
+    const first = await this.#exclusively(patience, async () => {
+      await this.#reconcile(new RecoveryReport());
+      const open = await this.#openRemoval(what);
+      if (open !== undefined) return this.#pressAgain(open);
+      const plan = this.#planDetach(what, await this.#world(), new Set(options.allow));
+      return plan === undefined ? undefined : this.#runner.start(plan);
+    });
+    const since = () => clock.now() - startedAt;
+    if (first === undefined) {
+      const removals = [{ id: what, state: 'released' as const, ms: since() }];
+      return { removals, steps: [], pending: undefined };
+    }
+    try {
+      const result = options.wait === false ? first : await this.#runner.drive(first, patience);
+      return await this.#removed(result, since(), options.wait !== false);
+    } catch (error) {
+      if (!(error instanceof UnplugRefusedError)) throw error;
+      return await this.#refused(first, error, since());
+    }
+  }
+
+  /** Ports, attachments and removals as they are now; finishes what can be finished on the way. */
+  async status(options: WaitOptions = {}): Promise<VmStatus> {
+    await this.recover(options);
+    const vm = await this.#snapshot();
+    return readStatus({
+      vm,
+      pci: await queryPci(await this.#link.session()),
+      attachments: await readAttachments(this.#runner),
+      leaving: await readLeaving(this.#runner),
+    });
+  }
+
+  /** The VM's ports and devices as they are now. */
+  async snapshot(): Promise<VmSnapshot> {
+    return this.#snapshot();
+  }
+
+  /**
+   * Reconciles journal, VM and host, forwards or backwards by each plan's commit point, and gives back what
+   * left the VM by itself. Every other method begins with it.
+   */
+  async recover(options: WaitOptions = {}): Promise<RecoveryResult> {
+    const report = new RecoveryReport();
+    await this.#exclusively(this.#patience(options), () => this.#reconcile(report));
+    await recoverEnded(this.#environment, report);
+    return report.result;
+  }
+
+  /** Ends the session. What was begun is finished by a later command. */
+  async close(): Promise<void> {
+    await this.#queue.onIdle();
+    await this.#link.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #patience({ timeoutMs = DEFAULT_TIMEOUT_MS, signal }: WaitOptions): Patience {
+    if (!(timeoutMs >= 0)) {
+      throw new InputError('BAD_ARGUMENT', `A timeout of ${timeoutMs} ms cannot be waited for`);
+    }
+    return { endsAt: this.#environment.clock.now() + timeoutMs, signal };
+  }
+
+  /** One at a time in this process, and under the VM's lock among processes. */
+  async #exclusively<T>(patience: Patience, work: () => Promise<T>): Promise<T> {
+    return this.#queue.add(() => {
+      if (patience.signal?.aborted) {
+        const cause: unknown = patience.signal.reason;
+        throw new RefusedError('ABORTED', 'Stopped before anything was begun', { cause });
+      }
+      return this.#runner.exclusively(patience, work);
+    });
+  }
+
+  async #reconcile(report: RecoveryReport): Promise<void> {
+    await resumeOpenPlans(this.#runner, report);
+    const attachments = await readAttachments(this.#runner);
+    if (attachments.length > 0) await releaseDeparted(this.#runner, await this.#world(), report);
+  }
+
+  async #resolve(request: AttachRequest): Promise<ResolvedRequest> {
+    return resolveRequest(request, this.#environment.effects, this.#link.identity);
+  }
+
+  async #snapshot(): Promise<VmSnapshot> {
+    return readVmSnapshot(await this.#link.session(), this.#link.identity);
+  }
+
+  async #world({ host }: Pick<ResolvedRequest, 'host'> = { host: undefined }): Promise<World> {
+    const vm = await this.#snapshot();
+    return {
+      address: this.#link.address,
+      vm,
+      host,
+      attachments: await readAttachments(this.#runner),
+      leaving: await readLeaving(this.#runner),
+      reservations: await this.#runner.context.reservations.list(),
+      snapshotHash: snapshotHash(vm),
+      planId: newPlanId(),
+    };
+  }
+
+  #planDetach(what: string, world: World, allow: ReadonlySet<string>): HotplugPlan | undefined {
+    const target = findDetachTarget(what, world);
+    switch (target.kind) {
+      case 'attachment':
+        return planDetach(target.attachment, world, allow);
+      case 'foreign':
+        return planForeignDetach(target.device, world, allow);
+      case 'gone':
+        return undefined;
+    }
+  }
+
+  /** A removal of the same device that is under way. */
+  async #openRemoval(what: string): Promise<HotplugEntry | undefined> {
+    const attachments = await readAttachments(this.#runner);
+    const entries = await this.#runner.entries();
+    return entries.find(({ progress: { plan } }) => {
+      const { subject } = plan;
+      if (subject.kind !== 'detach' || plan.scope !== this.key) return false;
+      const attachment = attachments.find((each) => each.planId === subject.attachment);
+      return (
+        subject.ids.includes(what) ||
+        (attachment?.functions.some((fn) => fn.host === what) ?? false)
+      );
+    });
+  }
+
+  /** Asks again for a removal that a reset may have lost: QEMU refuses what is under way anyway. */
+  async #pressAgain(entry: HotplugEntry): Promise<HotplugResult> {
+    for (const step of entry.progress.plan.steps) {
+      if (step.kind !== 'RemoveDevice') continue;
+      if ((await presenceOf(this.#link, step.id)) === 'present') {
+        await requestRemoval(this.#link, step.id);
+      }
+    }
+    return this.#runner.resume(entry);
+  }
+
+  async #attached(
+    ids: readonly string[],
+    already: boolean,
+    pending: string | undefined,
+    steps: AttachResult['steps'],
+  ): Promise<AttachResult> {
+    const session = await this.#link.session();
+    const [vm, pci] = await Promise.all([this.#snapshot(), queryPci(session)]);
+    const attachments = await readAttachments(this.#runner);
+    const mine = attachments.find((each) => each.functions.some((fn) => ids.includes(fn.id)));
+    return {
+      attachment: {
+        group: mine?.groups[0],
+        already,
+        functions: describeFunctions(ids, { vm, pci }),
+      },
+      steps,
+      pending,
+    };
+  }
+
+  async #removed(result: HotplugResult, ms: number, waited: boolean): Promise<DetachResult> {
+    if (result.kind !== 'done' && result.kind !== 'waiting') throw errorOf(result);
+    const { steps } = result.progress.plan;
+    const ids = [
+      ...new Set(steps.flatMap((step) => (step.kind === 'AwaitRemoval' ? step.ids : []))),
+    ];
+    const hostGoesBack = steps.some((step) => step.kind === 'ReleaseGroup');
+    const over = hostGoesBack ? ('released' as const) : ('unplugged' as const);
+    const removals = await Promise.all(
+      ids.map(async (id): Promise<RemovalReport> => {
+        if (result.kind === 'done') return { id, state: over, ms };
+        const inside = (await presenceOf(this.#link, id)) !== 'absent';
+        if (!inside) return { id, state: 'unplugged', ms };
+        return { id, state: waited ? 'pending' : 'requested', ms };
+      }),
+    );
+    const pending = result.kind === 'waiting' ? result.reason : undefined;
+    return { removals, steps: reportSteps(result.progress), pending };
+  }
+
+  /** The guest said no. Where nothing left, the removal is off; otherwise the rest stays open. */
+  async #refused(
+    { progress }: HotplugResult,
+    error: UnplugRefusedError,
+    ms: number,
+  ): Promise<DetachResult> {
+    const { plan } = progress;
+    const ids = plan.steps.flatMap((step) => (step.kind === 'AwaitRemoval' ? step.ids : []));
+    const presences = await Promise.all(ids.map((id) => presenceOf(this.#link, id)));
+    if (presences.every((presence) => presence === 'present')) {
+      await this.#runner.journal.forget(plan.id);
+    }
+    throw new UnplugRefusedError('UNPLUG_REFUSED', error.message, {
+      remedy: error.remedy,
+      details: { ...error.details, removals: ids.map((id) => ({ id, state: 'refused', ms })) },
+      steps: reportSteps(progress),
+    });
+  }
+}

@@ -1,0 +1,112 @@
+import { conflict } from '../engine/index.js';
+import { HostNotReadyError, RefusedError } from '../errors.js';
+import { findCulprits } from '../host/viability.js';
+import type { HostDevice, HostSnapshot, UseFinding } from '../host/types.js';
+import type { Bdf } from '../pci/pci-address.js';
+import type { World } from './plan-attach.js';
+import { noIommu } from './members.js';
+import type { VfioRequest } from './request.js';
+
+/** The host's record of a function. @throws {RefusedError} `NO_MATCH` */
+export function hostFunction(host: HostSnapshot, bdf: Bdf): HostDevice {
+  const device = host.devices.get(bdf);
+  if (device !== undefined) return device;
+  throw new RefusedError('NO_MATCH', `The host has no PCI device ${bdf}`, {
+    remedy: 'list what it has: qmplug devices',
+    details: { device: bdf },
+  });
+}
+
+/** The IOMMU group of a function. @throws {RefusedError} `NO_MATCH`, `NO_IOMMU` */
+export function groupOf(host: HostSnapshot, bdf: Bdf): number {
+  const { iommuGroup } = hostFunction(host, bdf);
+  if (iommuGroup === undefined) throw noIommu(bdf);
+  return iommuGroup;
+}
+
+/** The key under which a group is reserved. */
+export const groupKey = (group: number) => `group-${group}`;
+
+/**
+ * Everything on the host that speaks against giving these functions to this VM.
+ *
+ * @throws {RefusedError} naming the culprit.
+ */
+export function checkTargets(request: VfioRequest, world: World, host: HostSnapshot): void {
+  const { targets, allow } = request;
+  for (const bdf of targets) {
+    const device = hostFunction(host, bdf);
+    groupOf(host, bdf);
+    if (device.bridge) {
+      throw new RefusedError('DENIED', `${bdf} is a bridge; a bridge is never handed to a VM`, {
+        remedy: 'name the device behind it, or use --members group',
+        details: { device: bdf, classCode: device.classCode },
+      });
+    }
+    const finding = (host.uses.get(bdf) ?? []).find(
+      (use) => use.level === 'block' && !allow.has(use.reason),
+    );
+    if (finding !== undefined) throw inUse(finding);
+  }
+  for (const group of new Set(targets.map((bdf) => groupOf(host, bdf)))) {
+    checkGroup(group, targets, world, host);
+  }
+}
+
+function checkGroup(
+  group: number,
+  targets: readonly Bdf[],
+  { vm, reservations }: World,
+  host: HostSnapshot,
+): void {
+  const reservation = reservations.find((each) => each.key === groupKey(group));
+  if (reservation !== undefined && reservation.scope !== vm.key) {
+    throw conflict(reservation.key, vm.key, reservation);
+  }
+  const [culprit] = findCulprits(host, group, new Set(targets));
+  if (culprit !== undefined) {
+    throw new HostNotReadyError(
+      'GROUP_NOT_VIABLE',
+      `${targets.join(', ')}: IOMMU group ${group} also holds ${culprit.name} (driver ${culprit.driver})`,
+      {
+        remedy: culprit.remedy,
+        details: { group, culprit: culprit.name, driver: culprit.driver },
+      },
+    );
+  }
+  checkHolders(group, targets, vm.identity.kind === 'process' ? vm.identity.pid : undefined, host);
+}
+
+function checkHolders(
+  group: number,
+  targets: readonly Bdf[],
+  qemuPid: number | undefined,
+  host: HostSnapshot,
+): void {
+  const holders = host.holders.get(group);
+  if (holders === undefined) return;
+  if (!holders.known) {
+    throw new HostNotReadyError(
+      'HOST_UNREADABLE',
+      `${targets.join(', ')}: who holds IOMMU group ${group} cannot be told: ${holders.reason}`,
+      { remedy: 'run as root', details: { group } },
+    );
+  }
+  const stranger = holders.value.find((holder) => holder.pid !== qemuPid);
+  if (stranger === undefined) return;
+  throw new HostNotReadyError(
+    'GROUP_HELD',
+    `${targets.join(', ')}: ${stranger.node} is open in process ${stranger.pid} (${stranger.command})`,
+    {
+      remedy: `detach the device from that process, or end it: pid ${stranger.pid}`,
+      details: { group, pid: stranger.pid, command: stranger.command, node: stranger.node },
+    },
+  );
+}
+
+function inUse({ bdf, reason, evidence, remedy }: UseFinding): HostNotReadyError {
+  return new HostNotReadyError('IN_USE', `${bdf} is in use: ${evidence}`, {
+    remedy: `${remedy}; or, knowing what that does: --allow ${reason}`,
+    details: { device: bdf, reason, evidence },
+  });
+}

@@ -1,0 +1,296 @@
+import type { Reservation } from '../engine/index.js';
+import { InputError, RefusedError } from '../errors.js';
+import type { HostSnapshot } from '../host/types.js';
+import type { JsonObject, JsonValue } from '../json.js';
+import { fitsHostProperty, parseBdf, type Bdf } from '../pci/pci-address.js';
+import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
+import { allocatePort } from './allocate.js';
+import type { Attachment } from './attachment.js';
+import { checkTargets, groupOf, hostFunction } from './checks.js';
+import { EMULATED_ADD_DEADLINE_MS, vfioAddDeadlineMs } from './deadlines.js';
+import { fitOnPort } from './fit.js';
+import { functionIdOf } from './identify.js';
+import { formatAddr, groupBySlot } from './placement.js';
+import type { EmulatedRequest, PlanRequest, VfioRequest } from './request.js';
+import type { AddDevice, HotplugPlan, HotplugStep } from './steps.js';
+
+/** Everything the planner may know, read before it is called. */
+export interface World {
+  /** The VM's address as the user wrote it, for the journal's readers. */
+  readonly address: string;
+  readonly vm: VmSnapshot;
+  /** Read only where host devices are asked for. */
+  readonly host: HostSnapshot | undefined;
+  /** What the journal says is in this VM. */
+  readonly attachments: readonly Attachment[];
+  /** Ids whose removal was requested and is not over. */
+  readonly leaving: ReadonlySet<string>;
+  readonly reservations: readonly Reservation[];
+  readonly snapshotHash: string;
+  /** A new plan's id. */
+  readonly planId: string;
+}
+
+/** A plan, or the finding that what was asked for is there already. */
+export type AttachPlanning =
+  | { readonly kind: 'plan'; readonly plan: HotplugPlan }
+  | { readonly kind: 'already'; readonly ids: readonly string[] };
+
+/**
+ * The steps that put the requested functions into the VM.
+ *
+ * @throws {RefusedError} whatever speaks against it; nothing was changed.
+ */
+export function planAttach(request: PlanRequest, world: World): AttachPlanning {
+  switch (request.kind) {
+    case 'vfio':
+      return planVfio(request, world);
+    case 'emulated':
+      return planEmulated(request, world);
+  }
+}
+
+function planVfio(request: VfioRequest, world: World): AttachPlanning {
+  const { vm, host } = world;
+  if (host === undefined) throw new InputError('BAD_ARGUMENT', 'The host was not read');
+  const already = alreadyAttached(request, world);
+  if (already !== undefined) return already;
+  checkTargets(request, world, host);
+
+  const groups = [...new Set(request.targets.map((bdf) => groupOf(host, bdf)))].sort(
+    (a, b) => a - b,
+  );
+  const barsOf = (bdf: Bdf) => hostFunction(host, bdf).bars;
+  const deadlineMs = vfioAddDeadlineMs(
+    vm.ramBytes.known ? vm.ramBytes.value : undefined,
+    request.targets.flatMap((bdf) => barsOf(bdf)),
+  );
+  const taken = new Set<string>();
+  const adds = groupBySlot(request.targets).flatMap((functions): AddDevice[] => {
+    const bars = functions.flatMap(({ bdf }) => barsOf(bdf));
+    const port = allocatePort(
+      vm,
+      {
+        what: functions.map(({ bdf }) => bdf).join(', '),
+        port: request.port,
+        numaNode: Math.max(...functions.map(({ bdf }) => hostFunction(host, bdf).numaNode)),
+        fit: (candidate) => fitOnPort(candidate, bars),
+      },
+      { taken, allowUnknownWindow: request.allow.has('unknown-window') },
+    );
+    taken.add(port.id);
+    return functions.map(({ bdf, function: fn }) =>
+      addDevice(port, fn, {
+        id: functionIdOf(host, bdf),
+        driver: 'vfio-pci',
+        host: bdf,
+        properties: {
+          ...hostProperty(bdf),
+          ...(fn === 0 && functions.length > 1 ? { multifunction: true } : {}),
+        },
+        deadlineMs,
+      }),
+    );
+  });
+  for (const { id } of adds) refuseTakenId(id, vm);
+  if (vm.identity.kind !== 'process') throw vmNotLocal(vm);
+  const qemuPid = vm.identity.pid;
+
+  const steps: HotplugStep[] = [
+    ...groups.map((group) => ({ kind: 'ReserveGroup' as const, group, planId: world.planId })),
+    ...request.targets.map((bdf) => ({
+      kind: 'BindDriver' as const,
+      bdf,
+      group: groupOf(host, bdf),
+      driver: request.drivers.get(bdf) ?? 'vfio-pci',
+    })),
+    ...groups.map((group) => ({
+      kind: 'GrantAccess' as const,
+      group,
+      qemuPid,
+      memlockBytes: memlockNeed(vm),
+    })),
+    ...adds,
+  ];
+  return attachPlan(request, world, steps, { hosts: request.targets, device: undefined });
+}
+
+function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
+  const { vm } = world;
+  const already = alreadyEmulated(request, world);
+  if (already !== undefined) return already;
+  refuseTakenId(request.id, vm);
+  const { driver, ...properties } = request.device;
+  if (typeof driver !== 'string') {
+    throw new InputError('BAD_ARGUMENT', 'The device has no "driver"', {
+      remedy: 'for example --device \'{"driver":"pci-testdev"}\'',
+    });
+  }
+  for (const ours of ['id', 'bus', 'addr'] as const) {
+    if (ours in properties) {
+      throw new InputError('BAD_ARGUMENT', `The device must not name "${ours}": the plan does`, {
+        remedy: ours === 'id' ? 'pass it as --id' : 'choose the place with --port',
+      });
+    }
+  }
+  const port = allocatePort(
+    vm,
+    { what: request.id, port: request.port, numaNode: -1, fit: () => ({ kind: 'fits' }) },
+    { taken: new Set(), allowUnknownWindow: true },
+  );
+  const add = addDevice(port, 0, {
+    id: request.id,
+    driver,
+    host: undefined,
+    properties,
+    deadlineMs: EMULATED_ADD_DEADLINE_MS,
+  });
+  return attachPlan(request, world, [add], { hosts: [], device: request.device });
+}
+
+function attachPlan(
+  request: PlanRequest,
+  { planId, vm, address, snapshotHash }: World,
+  steps: readonly HotplugStep[],
+  subject: { readonly hosts: readonly Bdf[]; readonly device: JsonObject | undefined },
+): AttachPlanning {
+  const ids = steps.flatMap((step) => (step.kind === 'AddDevice' ? [step.id] : []));
+  return {
+    kind: 'plan',
+    plan: {
+      id: planId,
+      kind: 'attach',
+      scope: vm.key,
+      subject: { kind: 'attach', address, vm: vm.identity, request: subject },
+      steps: request.awaitPlaced ? [...steps, { kind: 'AwaitGuest', ids }] : steps,
+      // Placement is verified inside the last AddDevice: once that is done the device is in.
+      commit: { step: steps.length - 1, at: 'done' },
+      snapshotHash,
+    },
+  };
+}
+
+function addDevice(
+  port: Port,
+  fn: number,
+  device: Pick<AddDevice, 'id' | 'driver' | 'host' | 'properties' | 'deadlineMs'>,
+): AddDevice {
+  return {
+    kind: 'AddDevice',
+    ...device,
+    port: port.id,
+    bus: port.busName,
+    busPath: port.busPath,
+    addr: formatAddr(port.slot, fn),
+    devfn: port.slot * 8 + fn,
+  };
+}
+
+/** `host=` takes four digits of domain; a device behind Intel VMD goes in by its sysfs path. */
+function hostProperty(bdf: Bdf): JsonObject {
+  return fitsHostProperty(parseBdf(bdf))
+    ? { host: bdf }
+    : { sysfsdev: `/sys/bus/pci/devices/${bdf}` };
+}
+
+function memlockNeed(vm: VmSnapshot): number | undefined {
+  return vm.ramBytes.known ? Number(vm.ramBytes.value) + 1024 ** 3 : undefined;
+}
+
+function refuseTakenId(id: string, vm: VmSnapshot): void {
+  const holder = vm.devices.find((device) => device.id === id);
+  if (holder === undefined) return;
+  throw new RefusedError(
+    'ID_TAKEN',
+    `The VM already has a device ${id}, a ${holder.type} that this request did not ask for`,
+    {
+      remedy: `choose another id, or take that one out first: qmplug detach VM ${id}`,
+      details: { id, type: holder.type, path: holder.path },
+    },
+  );
+}
+
+function vmNotLocal(vm: VmSnapshot): RefusedError {
+  return new RefusedError(
+    'VM_NOT_LOCAL',
+    `No local QEMU process is proven to be behind ${vm.key}; a host device cannot go there`,
+    {
+      remedy: 'use the unix socket of a QEMU on this host, or name its process with --qemu-pid',
+      details: { vm: vm.key },
+    },
+  );
+}
+
+/** The host function behind a VM's device, by either property. */
+function hostBehind(device: VmDevice): string | undefined {
+  return device.host ?? device.sysfsdev?.slice(device.sysfsdev.lastIndexOf('/') + 1);
+}
+
+function alreadyAttached(request: VfioRequest, world: World): AttachPlanning | undefined {
+  const { vm, leaving } = world;
+  const found = request.targets.map((bdf) => ({
+    bdf,
+    device: vm.devices.find((device) => hostBehind(device) === bdf),
+  }));
+  const inside = found.filter(({ device }) => device !== undefined);
+  if (inside.length === 0) return undefined;
+  const ids = inside.flatMap(({ device }) => (device?.id === undefined ? [] : [device.id]));
+  refuseLeaving(ids, leaving);
+  const portOf = (device: VmDevice | undefined) =>
+    vm.ports.find((port) => port.busPath === device?.parentBus)?.id;
+  const elsewhere = inside.filter(
+    ({ device }) => request.port !== undefined && portOf(device) !== request.port,
+  );
+  if (inside.length === found.length && elsewhere.length === 0 && ids.length === inside.length) {
+    return { kind: 'already', ids };
+  }
+  const where = inside.map(({ bdf, device }) => `${bdf} as ${device?.path} on ${portOf(device)}`);
+  throw new RefusedError(
+    'ATTACHED_ELSEWHERE',
+    `Already in the VM, but not as asked: ${where.join('; ')}`,
+    {
+      remedy: `take it out first: qmplug detach VM ${ids[0] ?? inside[0]?.bdf}`,
+      details: { attached: inside.map(({ bdf, device }) => ({ bdf, path: device?.path ?? null })) },
+    },
+  );
+}
+
+function alreadyEmulated(request: EmulatedRequest, world: World): AttachPlanning | undefined {
+  const { vm, attachments, leaving } = world;
+  const mine = attachments.find((each) => each.functions.some((fn) => fn.id === request.id));
+  if (mine === undefined || !vm.devices.some((device) => device.id === request.id)) {
+    return undefined;
+  }
+  refuseLeaving([request.id], leaving);
+  const [fn] = mine.functions;
+  const asAsked =
+    mine.device !== undefined &&
+    sameJson(mine.device, request.device) &&
+    (request.port === undefined || request.port === fn?.port);
+  if (asAsked) return { kind: 'already', ids: [request.id] };
+  throw new RefusedError(
+    'ATTACHED_ELSEWHERE',
+    `${request.id} is already in the VM on ${fn?.port}, but not as asked`,
+    {
+      remedy: `take it out first: qmplug detach VM ${request.id}`,
+      details: { id: request.id, port: fn?.port ?? null },
+    },
+  );
+}
+
+function refuseLeaving(ids: readonly string[], leaving: ReadonlySet<string>): void {
+  const pending = ids.filter((id) => leaving.has(id));
+  if (pending.length === 0) return;
+  throw new RefusedError('STILL_PENDING', `${pending.join(', ')}: its removal is not over yet`, {
+    remedy: `wait for it: qmplug detach VM ${pending[0]}`,
+    details: { ids: pending },
+  });
+}
+
+function sameJson(a: JsonValue | undefined, b: JsonValue | undefined): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
+  const [left, right] = [Object.entries(a), new Map(Object.entries(b))];
+  return (
+    left.length === right.size && left.every(([key, value]) => sameJson(value, right.get(key)))
+  );
+}

@@ -1,0 +1,31 @@
+import type { JsonObject } from '../json.js';
+import type { Bdf } from '../pci/pci-address.js';
+
+/** What the two kinds of attach have in common. */
+interface CommonRequest {
+  /** A port by its id; undefined leaves the choice to the allocator. */
+  readonly port: string | undefined;
+  /** Reasons passed by name: `unknown-window`, `in-use.net` ... There is no general force. */
+  readonly allow: ReadonlySet<string>;
+  /** Whether the plan waits until the guest has placed every BAR. */
+  readonly awaitPlaced: boolean;
+}
+
+/** Host functions for the VM, resolved from a selector and expanded to the members asked for. */
+export interface VfioRequest extends CommonRequest {
+  readonly kind: 'vfio';
+  /** In numeric order, at least one. */
+  readonly targets: readonly Bdf[];
+  /** The VFIO driver for each target, as chosen from the host's module aliases. */
+  readonly drivers: ReadonlyMap<Bdf, string>;
+}
+
+/** A device that QEMU emulates, for practice and tests. */
+export interface EmulatedRequest extends CommonRequest {
+  readonly kind: 'emulated';
+  readonly id: string;
+  /** Arguments of `device_add` without id, bus and addr; `driver` among them. */
+  readonly device: JsonObject;
+}
+
+export type PlanRequest = VfioRequest | EmulatedRequest;

@@ -1,0 +1,154 @@
+import type { Plan } from '../engine/index.js';
+import type { JsonObject } from '../json.js';
+import type { Bdf } from '../pci/pci-address.js';
+import type { VmIdentity } from '../vm/types.js';
+
+/**
+ * The steps of attach and detach as plain data. What each does stands in `hotplug/steps`, one file a
+ * kind.
+ */
+export type HotplugStep =
+  | ReserveGroup
+  | BindDriver
+  | GrantAccess
+  | AddDevice
+  | AwaitGuest
+  | RemoveDevice
+  | AwaitRemoval
+  | RevokeAccess
+  | RestoreDriver
+  | ReleaseGroup
+  | ForgetAttachment;
+
+/** Takes an IOMMU group for this VM, host-wide. */
+export interface ReserveGroup {
+  readonly kind: 'ReserveGroup';
+  readonly group: number;
+  /** The attach plan that takes it. */
+  readonly planId: string;
+}
+
+/** Takes a function from its driver and gives it to a VFIO driver. */
+export interface BindDriver {
+  readonly kind: 'BindDriver';
+  readonly bdf: Bdf;
+  readonly group: number;
+  /** Directory name under /sys/bus/pci/drivers. */
+  readonly driver: string;
+}
+
+/** Lets QEMU's user open the group node, and QEMU lock the guest's memory. */
+export interface GrantAccess {
+  readonly kind: 'GrantAccess';
+  readonly group: number;
+  readonly qemuPid: number;
+  /** What the process must be able to lock; undefined where the guest's RAM is unknown. */
+  readonly memlockBytes: number | undefined;
+}
+
+/** One `device_add`, verified by id, parent bus and address. */
+export interface AddDevice {
+  readonly kind: 'AddDevice';
+  readonly id: string;
+  readonly driver: string;
+  /** The port's id. */
+  readonly port: string;
+  /** What `device_add` takes as `bus`. */
+  readonly bus: string;
+  /** What `parent_bus` must read afterwards. */
+  readonly busPath: string;
+  /** `0x<slot>` or `0x<slot>.<function>`; always sent. */
+  readonly addr: string;
+  /** What `addr` must read afterwards: slot * 8 + function. */
+  readonly devfn: number;
+  /** The host function, for vfio-pci. */
+  readonly host: Bdf | undefined;
+  /** Everything else of the command. */
+  readonly properties: JsonObject;
+  /** How long QEMU may take: pinning guest memory and mapping BARs happen inside the command. */
+  readonly deadlineMs: number;
+}
+
+/** Waits until the guest has given every BAR an address. */
+export interface AwaitGuest {
+  readonly kind: 'AwaitGuest';
+  readonly ids: readonly string[];
+}
+
+/** Asks the guest to release everything in one port. */
+export interface RemoveDevice {
+  readonly kind: 'RemoveDevice';
+  readonly port: string;
+  /** Whom `device_del` names: function 0, so that the whole slot goes. */
+  readonly id: string;
+  /** Everything that goes with it, `id` included. */
+  readonly ids: readonly string[];
+}
+
+/** Proof that devices are gone: out of QOM, and their group nodes without a holder. */
+export interface AwaitRemoval {
+  readonly kind: 'AwaitRemoval';
+  readonly ids: readonly string[];
+  /** Groups of which nothing stays in the VM. */
+  readonly groups: readonly number[];
+}
+
+/** Gives node ownership and memory limit back. */
+export interface RevokeAccess {
+  readonly kind: 'RevokeAccess';
+  readonly group: number;
+  /** What GrantAccess recorded. */
+  readonly record: unknown;
+  /** Whether the memory limit goes back too: only with the last host device of the VM. */
+  readonly restoreLimit: boolean;
+}
+
+/** Gives a function back to the driver it had, override included. */
+export interface RestoreDriver {
+  readonly kind: 'RestoreDriver';
+  readonly bdf: Bdf;
+  readonly group: number;
+  /** What BindDriver recorded. */
+  readonly record: unknown;
+}
+
+/** Gives the group back, host-wide. */
+export interface ReleaseGroup {
+  readonly kind: 'ReleaseGroup';
+  readonly group: number;
+  /** The attach plan that took it. */
+  readonly planId: string;
+}
+
+/** Removes the attach plan from the journal: nothing of it is in the world any more. */
+export interface ForgetAttachment {
+  readonly kind: 'ForgetAttachment';
+  readonly planId: string;
+}
+
+/** What a plan is about; read by status and recovery. */
+export type Subject =
+  | {
+      readonly kind: 'attach';
+      readonly address: string;
+      readonly vm: VmIdentity;
+      readonly request: AttachSubject;
+    }
+  | {
+      readonly kind: 'detach';
+      readonly address: string;
+      readonly vm: VmIdentity;
+      /** The attach plan it ends; undefined for devices somebody else attached. */
+      readonly attachment: string | undefined;
+      readonly ids: readonly string[];
+    };
+
+/** What was asked for, in its resolved form. */
+export interface AttachSubject {
+  /** Host functions of a VFIO attach in numeric order; empty for an emulated device. */
+  readonly hosts: readonly Bdf[];
+  /** Properties of an emulated device as asked. */
+  readonly device: JsonObject | undefined;
+}
+
+export type HotplugPlan = Plan<HotplugStep, Subject>;
