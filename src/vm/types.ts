@@ -1,3 +1,4 @@
+import type { Owner } from '../engine/owner.js';
 import type { Known } from '../known.js';
 import type { Window } from '../pci/bar.js';
 import type { QemuVersion } from '../qmp/session.js';
@@ -7,14 +8,13 @@ import type { QemuVersion } from '../qmp/session.js';
  * is known of a monitor reached over tcp, ws or a command; no VFIO device is attached there.
  */
 export type VmIdentity =
+  | ({ readonly kind: 'process' } & Owner)
   | {
-      readonly kind: 'process';
-      readonly bootId: string;
-      readonly pid: number;
-      /** Field 22 of /proc/<pid>/stat: clock ticks since boot. */
-      readonly startTime: string;
-    }
-  | { readonly kind: 'address'; readonly address: string };
+      readonly kind: 'address';
+      readonly address: string;
+      /** Why no process is proven; completes "because ...". */
+      readonly reason?: string | undefined;
+    };
 
 /** Text that is equal exactly for one VM, safe in a file name. */
 export type VmKey = string;
@@ -42,6 +42,8 @@ export interface Port {
   readonly slotNumber: number | undefined;
   /** Node of the guest that the port is near, where the topology has any. */
   readonly numaNode: number | undefined;
+  /** Number of the root bus at the top of `path`: 0, or a pxb's `bus_nr`. */
+  readonly rootBus: Known<number>;
   /** Slots from the root bus to this port as `[device, function]`; the guest path of the port. */
   readonly path: readonly { readonly device: number; readonly function: number }[];
   /** 0 or unknown until the firmware or the guest has numbered the buses. */
@@ -81,6 +83,16 @@ export interface VmDevice {
   readonly sysfsdev: string | undefined;
 }
 
+/** A PCI bus of the VM that something sits on or can be plugged into. */
+export interface VmBus {
+  /** Absolute QOM path: what `parent_bus` of its devices reads. */
+  readonly path: string;
+  /** What a host bridge offers; every other bus is behind a device. */
+  readonly isRoot: boolean;
+  /** The bus number in the guest, unknown until the firmware or the guest has numbered the buses. */
+  readonly number: Known<number>;
+}
+
 /** The VM at one moment. */
 export interface VmSnapshot {
   readonly identity: VmIdentity;
@@ -91,7 +103,10 @@ export interface VmSnapshot {
   /** `x86_64`, `aarch64` ... */
   readonly arch: string;
   readonly status: string;
+  /** In the order of their guest paths. */
   readonly ports: readonly Port[];
+  /** By QOM path. */
+  readonly buses: ReadonlyMap<string, VmBus>;
   readonly devices: readonly VmDevice[];
   /** Ids under /objects with their types. */
   readonly objects: ReadonlyMap<string, string>;

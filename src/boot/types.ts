@@ -1,0 +1,77 @@
+import type { Bar } from '../pci/bar.js';
+
+/** The firmware that will number the buses and place the windows. */
+export type Firmware = 'seabios' | 'ovmf';
+
+/** What the ports of a VM that is about to be started shall be. */
+export interface BootRequest {
+  /** QEMU's `-machine` type, with or without version: `q35`, `pc-q35-7.2`. */
+  readonly machine: string;
+  /** Root ports to plan, 1-240. */
+  readonly rootPorts: number;
+  /**
+   * First device number on pcie.0 that the ports may use, 1-30; eight ports share a device. The
+   * default is 2, or 1 where the ports do not fit above it. Devices given to QEMU without an
+   * explicit address may be in the way of these.
+   */
+  readonly firstDevice?: number | undefined;
+  /**
+   * The most ports to plan. Default 192, the most with which a Linux guest was seen to reach user
+   * space; up to 240, the most that q35 and SeaBIOS can number.
+   */
+  readonly portLimit?: number | undefined;
+  readonly firmware: Firmware;
+  /** RAM at start, bytes. */
+  readonly memoryBytes: bigint;
+  /** RAM that may be hot-plugged on top (`maxmem` less `size`), bytes. Default 0. */
+  readonly hotplugMemoryBytes?: bigint | undefined;
+  /**
+   * Width of a guest physical address, 32-52 bits. Default 40, what QEMU's own CPU models have;
+   * `-cpu host` passes on the width of the host.
+   */
+  readonly physBits?: number | undefined;
+  /** 64-bit prefetchable BARs that each port must be able to take, bytes in sum. */
+  readonly windowBytes?: bigint | undefined;
+  /** BARs below 4 GiB that each port must be able to take, bytes in sum. */
+  readonly memoryWindowBytes?: bigint | undefined;
+  /**
+   * BARs to make room for, per port in order; a single entry counts for every port. Ports past
+   * the end of a longer list are left to `windowBytes` or to the firmware.
+   */
+  readonly barsPerPort?: readonly (readonly Bar[])[] | undefined;
+  /**
+   * How hot-plug reaches the guest. Left out, the machine type decides: ACPI since pc-q35-6.1,
+   * native before.
+   */
+  readonly hotplug?: 'acpi' | 'native' | undefined;
+  /** OVMF only: size of the 64-bit window to ask for, bytes; a whole number of MiB. */
+  readonly mmio64Bytes?: bigint | undefined;
+}
+
+/** What is asked of the firmware for one port; undefined leaves a window to its default. */
+export interface PlannedWindow {
+  /** `pref64-reserve`, bytes. */
+  readonly prefetchableBytes: bigint | undefined;
+  /** `mem-reserve`, bytes. */
+  readonly memoryBytes: bigint | undefined;
+}
+
+export interface PlannedPort {
+  /** The qdev id, `rp0`, `rp1` ... */
+  readonly id: string;
+  readonly kind: 'root-port';
+  /** The bus the port sits on. */
+  readonly bus: string;
+  readonly chassis: number;
+  /** The port's slot number, 1-240; unique in its chassis. */
+  readonly slot: number;
+  /** Address of the port on its bus, `0x2.0`. */
+  readonly addr: string;
+  readonly window: PlannedWindow;
+}
+
+export interface BootPlan {
+  /** Words for QEMU's command line, in order; each is one argument. */
+  readonly args: readonly string[];
+  readonly ports: readonly PlannedPort[];
+}

@@ -1,0 +1,88 @@
+import { toBdf } from '../pci/pci-address.js';
+import { readSeat, type Seat } from './bus-tree.js';
+import type { NamedDevice } from './profiles/index.js';
+import { valueOf, type QomReader, type Reading } from './qom.js';
+
+export const PERIPHERAL = '/machine/peripheral';
+export const PERIPHERAL_ANON = '/machine/peripheral-anon';
+
+/** A device that was added by name or by -device, and is no port. */
+export interface DeviceReading {
+  readonly device: NamedDevice;
+  readonly seat: Seat;
+  readonly host: string | undefined;
+  readonly sysfsdev: string | undefined;
+  /** Of a pxb: the number of its root bus and the guest's NUMA node, 128 for none. */
+  readonly pxb:
+    { readonly busNumber: Reading<bigint>; readonly numaNode: number | undefined } | undefined;
+}
+
+const CHILD = /^child<(.+)>$/s;
+
+/** The devices in a listing of /machine/peripheral or /machine/peripheral-anon. */
+export function devicesIn(
+  folder: typeof PERIPHERAL | typeof PERIPHERAL_ANON,
+  entries: ReadonlyMap<string, string>,
+): readonly NamedDevice[] {
+  return [...entries].flatMap(([name, typeText]) => {
+    const [, type] = CHILD.exec(typeText) ?? [];
+    if (type === undefined) return [];
+    return [{ id: folder === PERIPHERAL ? name : undefined, path: `${folder}/${name}`, type }];
+  });
+}
+
+/** Reads one device: two commands, four for vfio-pci and pxb-pcie. Undefined where it is gone. */
+export async function readDevice(
+  reader: QomReader,
+  device: NamedDevice,
+): Promise<DeviceReading | undefined> {
+  const [seat, vfio, pxb] = await Promise.all([
+    readSeat(reader, device.path),
+    device.type === 'vfio-pci' ? readVfio(reader, device.path) : undefined,
+    device.type === 'pxb-pcie' ? readPxb(reader, device.path) : undefined,
+  ]);
+  if (seat.addr.kind === 'gone' || seat.parentBus.kind === 'gone') return undefined;
+  return { device, seat, host: vfio?.host, sysfsdev: vfio?.sysfsdev, pxb };
+}
+
+async function readVfio(reader: QomReader, path: string) {
+  const [host, sysfsdev] = await Promise.all([
+    reader.text(path, 'host'),
+    reader.text(path, 'sysfsdev'),
+  ]);
+  const directory = valueOf(sysfsdev) ?? '';
+  return {
+    host: hostOf(valueOf(host) ?? '', directory),
+    sysfsdev: directory === '' ? undefined : directory,
+  };
+}
+
+/**
+ * Host function behind a vfio-pci device. A device added by `sysfsdev` reads `ffff:ff:ff.f` as its
+ * `host`; one with a domain above ffff can only be added so.
+ */
+function hostOf(host: string, sysfsdev: string): string | undefined {
+  for (const text of [host, sysfsdev.slice(sysfsdev.lastIndexOf('/') + 1)]) {
+    try {
+      return toBdf(text);
+    } catch {
+      // An mdev, or a text that is no address.
+    }
+  }
+  return undefined;
+}
+
+/** Number of "no NUMA node" (include/hw/pci-host/pxb, NUMA_NODE_UNASSIGNED = MAX_NODES, 7.2). */
+const NO_NUMA_NODE = 128n;
+
+async function readPxb(reader: QomReader, path: string): Promise<DeviceReading['pxb']> {
+  const [busNumber, node] = await Promise.all([
+    reader.unsigned(path, 'bus_nr', 8),
+    reader.unsigned(path, 'numa_node', 16),
+  ]);
+  const numaNode = valueOf(node);
+  return {
+    busNumber,
+    numaNode: numaNode === undefined || numaNode === NO_NUMA_NODE ? undefined : Number(numaNode),
+  };
+}

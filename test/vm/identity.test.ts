@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { identifyVm, vmKeyOf, type VmIdentity } from '../../src/vm/index.js';
+import { BOOT_ID, HostTree } from '../host/sysfs-tree.js';
+
+const HEADER = 'Num       RefCount Protocol Flags    Type St Inode Path\n';
+const listening = (inode: number, path: string) =>
+  `0000000000000000: 00000002 00000000 00010000 0001 01 ${inode} ${path}\n`;
+
+/** A host on which QEMU 812 listens at /run/vm.sock. */
+function hostWithVm(command = 'qemu-system-x86'): HostTree {
+  const tree = new HostTree();
+  tree.file('/proc/net/unix', HEADER + listening(11, '/run/vm.sock'));
+  tree.addProcess(812, { command, files: ['socket:[11]'] });
+  tree.addProcess(900, { command: 'qemu-kvm', startTime: 77 });
+  tree.addProcess(901, { command: 'sleep' });
+  return tree;
+}
+
+describe('identifyVm', () => {
+  it('finds the QEMU that listens on the socket, however its address is written', async () => {
+    using tree = hostWithVm();
+    const identity = await identifyVm('/run/vm.sock', tree.effects);
+    expect(identity).toMatchObject({ kind: 'process', bootId: BOOT_ID, pid: 812 });
+    expect(await identifyVm('unix:/run/vm.sock', tree.effects)).toEqual(identity);
+  });
+
+  it('knows a QEMU under another name by its program', async () => {
+    using tree = hostWithVm('guest-17');
+    tree.link('/proc/812/exe', '/usr/libexec/qemu-kvm');
+    expect(await identifyVm('/run/vm.sock', tree.effects)).toMatchObject({ pid: 812 });
+  });
+
+  it('takes a proxy for no VM', async () => {
+    using tree = hostWithVm('socat');
+    tree.link('/proc/812/exe', '/usr/bin/socat');
+    expect(await identifyVm('/run/vm.sock', tree.effects)).toEqual({
+      kind: 'address',
+      address: 'unix:/run/vm.sock',
+      reason: 'process 812 (socat) listens there, and is no QEMU',
+    });
+  });
+
+  it('proves nothing where several processes listen', async () => {
+    using tree = hostWithVm();
+    tree.addProcess(813, { command: 'qemu-system-x86', files: ['socket:[11]'] });
+    expect(await identifyVm('/run/vm.sock', tree.effects)).toMatchObject({
+      kind: 'address',
+      reason: 'processes 812, 813 all listen there',
+    });
+  });
+
+  it.each(['tcp:host:4444', 'exec:ssh host socat', 'ws://host/'])(
+    'proves nothing of %s',
+    async (address) => {
+      using tree = hostWithVm();
+      expect(await identifyVm(address, tree.effects)).toMatchObject({
+        kind: 'address',
+        reason: expect.stringContaining('not a unix socket') as string,
+      });
+    },
+  );
+
+  it('believes --qemu-pid where nothing else is proven', async () => {
+    using tree = hostWithVm();
+    expect(await identifyVm('tcp:localhost:4444', tree.effects, { qemuPid: 900 })).toMatchObject({
+      kind: 'process',
+      pid: 900,
+      startTime: '77',
+    });
+    expect(await identifyVm('/run/vm.sock', tree.effects, { qemuPid: 812 })).toMatchObject({
+      pid: 812,
+    });
+  });
+
+  it.each([
+    ['/run/vm.sock', 900, 'BAD_ARGUMENT', /belongs to process 812/],
+    ['tcp:localhost:4444', 901, 'BAD_ARGUMENT', /901 \(sleep\) is no QEMU/],
+    ['tcp:localhost:4444', 4711, 'VM_GONE', /no process 4711/],
+  ])('checks --qemu-pid: %s and %i', async (address, qemuPid, code, message) => {
+    using tree = hostWithVm();
+    const identified = identifyVm(address, tree.effects, { qemuPid });
+    await expect(identified).rejects.toThrow(message);
+    await expect(identified).rejects.toMatchObject({ code });
+  });
+});
+
+describe('vmKeyOf', () => {
+  const anyIdentity: fc.Arbitrary<VmIdentity> = fc.oneof(
+    fc.record({
+      kind: fc.constant('process' as const),
+      bootId: fc.oneof(fc.uuid(), fc.string()),
+      pid: fc.nat(),
+      startTime: fc.nat().map(String),
+      pidNamespace: fc.constant(undefined),
+    }),
+    fc.record({ kind: fc.constant('address' as const), address: fc.string() }),
+  );
+
+  it('is safe in a file name', () => {
+    fc.assert(
+      fc.property(anyIdentity, (identity) => {
+        expect(vmKeyOf(identity)).toMatch(/^[a-z0-9-]{1,80}$/);
+      }),
+    );
+  });
+
+  it('is equal exactly for one VM', () => {
+    fc.assert(
+      fc.property(anyIdentity, anyIdentity, (a, b) => {
+        const same = JSON.stringify(a) === JSON.stringify(b);
+        expect(vmKeyOf(a) === vmKeyOf(b)).toBe(same);
+      }),
+    );
+  });
+
+  it('does not depend on why no process is proven', () => {
+    const address = 'tcp:host:1';
+    expect(vmKeyOf({ kind: 'address', address, reason: 'x' })).toBe(
+      vmKeyOf({ kind: 'address', address }),
+    );
+  });
+});
