@@ -16,6 +16,7 @@ export type {
   AttachEmulated,
   AttachHostDevice,
   AttachmentReport,
+  AttachPreview,
   AttachRequest,
   AttachResult,
   BarReport,

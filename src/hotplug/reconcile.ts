@@ -27,6 +27,7 @@ export class RecoveryReport {
       kind: plan.kind,
       vm: plan.scope,
       ids: idsOf(result.progress.plan.steps),
+      outcome: result.kind,
       reason: result.kind === 'done' ? undefined : errorOf(result).message,
     });
   }

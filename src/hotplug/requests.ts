@@ -1,6 +1,7 @@
 import type { StepReport } from '../engine/index.js';
 import type { JsonObject } from '../json.js';
 import type { Members } from '../plan/members.js';
+import type { HotplugPlan } from '../plan/steps.js';
 
 /** What to attach. */
 export type AttachRequest = AttachHostDevice | AttachEmulated;
@@ -88,6 +89,12 @@ export interface AttachResult {
   readonly pending: string | undefined;
 }
 
+/** What `attach` would do now. */
+export type AttachPreview =
+  | { readonly kind: 'plan'; readonly plan: HotplugPlan }
+  /** Nothing: it is there as asked. */
+  | { readonly kind: 'already'; readonly result: AttachResult };
+
 /**
  *   requested -> pending -> unplugged (gone from QEMU) -> released (host proven restored)
  *                        -> refused
@@ -115,6 +122,8 @@ export interface RecoveryItem {
   readonly kind: string;
   readonly vm: string;
   readonly ids: readonly string[];
+  /** `waiting` will end by itself or with the guest's help; `unknown` and `stopped` need a look. */
+  readonly outcome: 'done' | 'undone' | 'waiting' | 'unknown' | 'stopped';
   /** Why it is open, or what it was undone for. */
   readonly reason: string | undefined;
 }

@@ -1,12 +1,13 @@
-import { InputError } from '../errors.js';
+import { InputError, RefusedError } from '../errors.js';
 import type { HostEffects } from '../host/effects.js';
-import { selectDevice } from '../host/device-selector.js';
+import { parseSelector, selectDevice } from '../host/device-selector.js';
 import { readDevices, readHostSnapshot } from '../host/inventory.js';
 import { chooseVfioModule } from '../host/variant.js';
 import type { HostSnapshot } from '../host/types.js';
-import type { Bdf } from '../pci/pci-address.js';
+import { toBdf, type Bdf } from '../pci/pci-address.js';
 import { expandMembers } from '../plan/members.js';
 import type { PlanRequest } from '../plan/request.js';
+import { isDeviceId } from '../qmp/argument-kinds.js';
 import type { VmIdentity } from '../vm/types.js';
 import type { AttachHostDevice, AttachRequest } from './requests.js';
 
@@ -68,4 +69,42 @@ async function resolveHostDevice(
 async function vfioDriverFor(effects: HostEffects, host: HostSnapshot, bdf: Bdf): Promise<string> {
   const module = await chooseVfioModule(effects, host.devices.get(bdf)?.modalias);
   return module === 'vfio_pci' ? 'vfio-pci' : module;
+}
+
+/**
+ * What a detach names: the id as it is, or the canonical address of a host function. The host need not have the
+ * function any more; taking out what is gone is a success.
+ *
+ * @throws {InputError} `BAD_ID` for what is neither. @throws {RefusedError} `AMBIGUOUS`.
+ */
+export async function resolveTarget(what: string, effects: HostEffects): Promise<string> {
+  if (!isSelector(what)) {
+    if (isDeviceId(what)) return what;
+    throw new InputError('BAD_ID', `Neither an id nor a device: ${JSON.stringify(what)}`, {
+      remedy: 'name it by its id or its host address; qmplug status VM lists both',
+    });
+  }
+  try {
+    return selectDevice(what, await readDevices(effects)).bdf;
+  } catch (error) {
+    if (!(error instanceof RefusedError) || error.code !== 'NO_MATCH') throw error;
+    return isDeviceId(what) ? what : canonicalOr(what);
+  }
+}
+
+function isSelector(text: string): boolean {
+  try {
+    parseSelector(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function canonicalOr(text: string): string {
+  try {
+    return toBdf(text);
+  } catch {
+    return text;
+  }
 }

@@ -66,6 +66,11 @@ export class PlanRunner {
     }
   }
 
+  /** Whether a plan could begin now; nothing is changed. @throws what a check throws. */
+  async check(plan: HotplugPlan): Promise<void> {
+    await (await this.#interpreter).check(plan, this.context);
+  }
+
   /** Runs a new plan. Only under the lock. */
   async start(plan: HotplugPlan): Promise<HotplugResult> {
     return this.#tidy(await (await this.#interpreter).start(plan, this.context));

@@ -3,9 +3,10 @@ import { reportSteps } from '../engine/index.js';
 import { InputError, RefusedError } from '../errors.js';
 import { findDetachTarget, planDetach, planForeignDetach } from '../plan/plan-detach.js';
 import { planAttach, type World } from '../plan/plan-attach.js';
-import type { HotplugPlan } from '../plan/steps.js';
-import { connectQmp } from '../qmp/client.js';
+import type { AddDevice, HotplugPlan } from '../plan/steps.js';
+import { connectQmp, openSession } from '../qmp/client.js';
 import { queryPci } from '../qmp/query-pci.js';
+import type { QmpTransport } from '../qmp/transport.js';
 import { identifyVm } from '../vm/identity.js';
 import { readVmSnapshot } from '../vm/snapshot.js';
 import { snapshotHash } from '../vm/hash.js';
@@ -25,6 +26,8 @@ import {
 } from './reconcile.js';
 import { requestRemoval } from './request-removal.js';
 import type {
+  AttachmentReport,
+  AttachPreview,
   AttachRequest,
   AttachResult,
   DetachOptions,
@@ -33,7 +36,7 @@ import type {
   RemovalReport,
   WaitOptions,
 } from './requests.js';
-import { resolveRequest, type ResolvedRequest } from './resolve.js';
+import { resolveRequest, resolveTarget, type ResolvedRequest } from './resolve.js';
 import { PlanRunner, type HotplugEntry, type Patience } from './runner.js';
 import { errorOf, type HotplugResult } from './settle.js';
 import { describeFunctions, readStatus, type VmStatus } from './status.js';
@@ -46,9 +49,14 @@ export interface OpenVmOptions {
   /** Milliseconds until a monitor that stays silent counts as busy. Default 5,000. */
   readonly connectTimeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Reaches the monitor instead of the address, which then only names it: a player, a simulator. */
+  readonly transport?: (() => Promise<QmpTransport>) | undefined;
+  /** Who is behind that transport; without it no process is proven, and no host device goes there. */
+  readonly identity?: VmIdentity | undefined;
 }
 
 const DEFAULT_TIMEOUT_MS = 15_000;
+const NO_HOST = { host: undefined };
 
 /**
  * Connects to a running VM, whoever booted it.
@@ -57,12 +65,19 @@ const DEFAULT_TIMEOUT_MS = 15_000;
  * @throws {ConnectError} there is no session to be had, or a foreign client has the monitor.
  */
 export async function openVm(address: string, options: OpenVmOptions): Promise<Vm> {
-  const { environment, qemuPid, connectTimeoutMs: greetingDeadlineMs, signal } = options;
+  const { environment, qemuPid, transport, identity, signal } = options;
   const { clock, logger, effects, liveness } = environment;
+  const session = { clock, logger, greetingDeadlineMs: options.connectTimeoutMs, signal };
   const link = await openLiveLink({
     address,
-    connect: () => connectQmp(address, { clock, logger, greetingDeadlineMs, signal }),
-    identify: () => identifyVm(address, effects, { qemuPid }),
+    connect: async () =>
+      transport === undefined
+        ? connectQmp(address, session)
+        : openSession(await transport(), session),
+    identify: async () => {
+      if (transport === undefined) return identifyVm(address, effects, { qemuPid });
+      return identity ?? { kind: 'address', address };
+    },
     liveness,
   });
   return new Vm(environment, link);
@@ -74,6 +89,8 @@ export class Vm {
   readonly #link: VmLink;
   readonly #runner: PlanRunner;
   readonly #queue = new PQueue({ concurrency: 1 });
+  /** The last look; what cannot change while the VM runs is not asked for again. */
+  #latest: VmSnapshot | undefined;
 
   /** @internal Made by `openVm`; tests and the simulator bring a link of their own. */
   constructor(environment: Environment, link: VmLink) {
@@ -94,13 +111,18 @@ export class Vm {
   /**
    * The steps that `attach` would run now; nothing is changed.
    *
-   * @returns the plan, or `already` where there is nothing to do.
+   * @returns the plan, or what `attach` would answer where there is nothing to do.
    * @throws {RefusedError} whatever `attach` would refuse.
    */
-  async planAttach(request: AttachRequest): Promise<HotplugPlan | 'already'> {
+  async planAttach(request: AttachRequest): Promise<AttachPreview> {
     const resolved = await this.#resolve(request);
-    const planning = planAttach(resolved.request, await this.#world(resolved));
-    return planning.kind === 'plan' ? planning.plan : 'already';
+    const world = await this.#world(resolved, undefined);
+    const planning = planAttach(resolved.request, world);
+    if (planning.kind === 'plan') {
+      await this.#runner.check(planning.plan);
+      return planning;
+    }
+    return { kind: 'already', result: await this.#already(planning.ids, world.vm) };
   }
 
   /**
@@ -113,21 +135,26 @@ export class Vm {
    */
   async attach(request: AttachRequest, options: WaitOptions = {}): Promise<AttachResult> {
     const patience = this.#patience(options);
-    const first = await this.#exclusively(patience, async () => {
-      await this.#reconcile(new RecoveryReport());
+    const { vm, first } = await this.#exclusively(patience, async () => {
+      const looked = await this.#reconcile(new RecoveryReport());
       const resolved = await this.#resolve(request);
-      const planning = planAttach(resolved.request, await this.#world(resolved));
-      if (planning.kind === 'already') return planning.ids;
-      return this.#runner.start(planning.plan);
+      const world = await this.#world(resolved, looked);
+      const planning = planAttach(resolved.request, world);
+      if (planning.kind === 'already') return { vm: world.vm, first: planning };
+      return { vm: world.vm, first: await this.#runner.start(planning.plan) };
     });
-    if (!('kind' in first)) return this.#attached(first, true, undefined, []);
+    if (first.kind === 'already') return this.#already(first.ids, vm);
     const result = await this.#runner.drive(first, patience);
     const { progress } = result;
     const placing = result.kind === 'waiting' && progress.committed;
     if (result.kind !== 'done' && !placing) throw errorOf(result);
-    const ids = progress.plan.steps.flatMap((step) => (step.kind === 'AddDevice' ? [step.id] : []));
-    const pending = result.kind === 'waiting' ? result.reason : undefined;
-    return this.#attached(ids, false, pending, reportSteps(progress));
+    const added = progress.plan.steps.filter((step) => step.kind === 'AddDevice');
+    const ids = added.map((step) => step.id);
+    return {
+      attachment: await this.#describe(ids, withAdded(vm, added), false),
+      steps: reportSteps(progress),
+      pending: result.kind === 'waiting' ? result.reason : undefined,
+    };
   }
 
   /**
@@ -136,26 +163,33 @@ export class Vm {
    * @throws {RefusedError} whatever `detach` would refuse.
    */
   async planDetach(what: string, options: DetachOptions = {}): Promise<HotplugPlan | 'gone'> {
-    const world = await this.#world();
-    return this.#planDetach(what, world, new Set(options.allow)) ?? 'gone';
+    const target = await resolveTarget(what, this.#environment.effects);
+    const world = await this.#world(NO_HOST, undefined);
+    const plan = this.#planDetach(target, world, new Set(options.allow));
+    if (plan === undefined) return 'gone';
+    await this.#runner.check(plan);
+    return plan;
   }
 
   /**
    * Takes out what an id or a host address names, with everything its request put in, and gives the host
    * back once it is proven gone. What is gone already is a success; what is on its way is joined.
    *
+   * @throws {InputError} `BAD_ID` for what is neither an id nor an address.
    * @throws {RefusedError} nothing was changed.
    * @throws {UnknownStateError} there is something left to `recover`.
    */
   async detach(what: string, options: DetachOptions = {}): Promise<DetachResult> {
-    const { clock } = this.#environment;
+    const { clock, effects } = this.#environment;
     const startedAt = clock.now();
     const patience = this.#patience(options);
+    const target = await resolveTarget(what, effects);
     const first = await this.#exclusively(patience, async () => {
-      await this.#reconcile(new RecoveryReport());
-      const open = await this.#openRemoval(what);
+      const looked = await this.#reconcile(new RecoveryReport());
+      const open = await this.#openRemoval(target);
       if (open !== undefined) return this.#pressAgain(open);
-      const plan = this.#planDetach(what, await this.#world(), new Set(options.allow));
+      const world = await this.#world(NO_HOST, looked);
+      const plan = this.#planDetach(target, world, new Set(options.allow));
       return plan === undefined ? undefined : this.#runner.start(plan);
     });
     const since = () => clock.now() - startedAt;
@@ -175,6 +209,11 @@ export class Vm {
   /** Ports, attachments and removals as they are now; finishes what can be finished on the way. */
   async status(options: WaitOptions = {}): Promise<VmStatus> {
     await this.recover(options);
+    return this.inspect();
+  }
+
+  /** What `status` tells, without waiting for anyone and without finishing anything. */
+  async inspect(): Promise<VmStatus> {
     const vm = await this.#snapshot();
     return readStatus({
       vm,
@@ -228,10 +267,12 @@ export class Vm {
     });
   }
 
-  async #reconcile(report: RecoveryReport): Promise<void> {
+  /** @returns the VM as it was seen on the way, which nothing of this changes. */
+  async #reconcile(report: RecoveryReport): Promise<VmSnapshot> {
     await resumeOpenPlans(this.#runner, report);
-    const attachments = await readAttachments(this.#runner);
-    if (attachments.length > 0) await releaseDeparted(this.#runner, await this.#world(), report);
+    const world = await this.#world(NO_HOST, undefined);
+    await releaseDeparted(this.#runner, world, report);
+    return world.vm;
   }
 
   async #resolve(request: AttachRequest): Promise<ResolvedRequest> {
@@ -239,11 +280,17 @@ export class Vm {
   }
 
   async #snapshot(): Promise<VmSnapshot> {
-    return readVmSnapshot(await this.#link.session(), this.#link.identity);
+    const { identity } = this.#link;
+    const previous = this.#latest;
+    this.#latest = await readVmSnapshot(await this.#link.session(), identity, { previous });
+    return this.#latest;
   }
 
-  async #world({ host }: Pick<ResolvedRequest, 'host'> = { host: undefined }): Promise<World> {
-    const vm = await this.#snapshot();
+  async #world(
+    { host }: Pick<ResolvedRequest, 'host'>,
+    looked: VmSnapshot | undefined,
+  ): Promise<World> {
+    const vm = looked ?? (await this.#snapshot());
     return {
       address: this.#link.address,
       vm,
@@ -294,25 +341,19 @@ export class Vm {
     return this.#runner.resume(entry);
   }
 
-  async #attached(
+  async #already(ids: readonly string[], vm: VmSnapshot): Promise<AttachResult> {
+    return { attachment: await this.#describe(ids, vm, true), steps: [], pending: undefined };
+  }
+
+  async #describe(
     ids: readonly string[],
+    vm: VmSnapshot,
     already: boolean,
-    pending: string | undefined,
-    steps: AttachResult['steps'],
-  ): Promise<AttachResult> {
-    const session = await this.#link.session();
-    const [vm, pci] = await Promise.all([this.#snapshot(), queryPci(session)]);
+  ): Promise<AttachmentReport> {
+    const pci = await queryPci(await this.#link.session());
     const attachments = await readAttachments(this.#runner);
     const mine = attachments.find((each) => each.functions.some((fn) => ids.includes(fn.id)));
-    return {
-      attachment: {
-        group: mine?.groups[0],
-        already,
-        functions: describeFunctions(ids, { vm, pci }),
-      },
-      steps,
-      pending,
-    };
+    return { group: mine?.groups[0], already, functions: describeFunctions(ids, { vm, pci }) };
   }
 
   async #removed(result: HotplugResult, ms: number, waited: boolean): Promise<DetachResult> {
@@ -353,4 +394,18 @@ export class Vm {
       steps: reportSteps(progress),
     });
   }
+}
+
+/** The VM with devices whose place was verified when they were added. */
+function withAdded(vm: VmSnapshot, added: readonly AddDevice[]): VmSnapshot {
+  const devices = added.map(({ id, driver, busPath, devfn, host }) => ({
+    id,
+    path: `/machine/peripheral/${id}`,
+    type: driver,
+    parentBus: busPath,
+    devfn,
+    host,
+    sysfsdev: undefined,
+  }));
+  return { ...vm, devices: [...vm.devices, ...devices] };
 }

@@ -55,6 +55,8 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
   if (host === undefined) throw new InputError('BAD_ARGUMENT', 'The host was not read');
   const already = alreadyAttached(request, world);
   if (already !== undefined) return already;
+  if (vm.identity.kind !== 'process') throw vmNotLocal(vm);
+  const qemuPid = vm.identity.pid;
   checkTargets(request, world, host);
 
   const groups = [...new Set(request.targets.map((bdf) => groupOf(host, bdf)))].sort(
@@ -93,8 +95,6 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
     );
   });
   for (const { id } of adds) refuseTakenId(id, vm);
-  if (vm.identity.kind !== 'process') throw vmNotLocal(vm);
-  const qemuPid = vm.identity.pid;
 
   const steps: HotplugStep[] = [
     ...groups.map((group) => ({ kind: 'ReserveGroup' as const, group, planId: world.planId })),

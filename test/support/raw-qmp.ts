@@ -1,0 +1,2 @@
+export { RawQmp, RawQmpError } from '../../scripts/lab/raw-qmp.mjs';
+export type { RawEvent } from '../../scripts/lab/raw-qmp.mjs';
