@@ -61,17 +61,23 @@ export class HostIoError extends Error {
   readonly path: string;
   /** True when the operation may still be under way in a child that never came back. */
   readonly stuck: boolean;
+  /** The child that carries the operation, where it was given to one and did not come back. */
+  readonly childPid: number | undefined;
 
   constructor(
     errno: string,
     operation: string,
     path: string,
-    options: { cause?: unknown; stuck?: boolean } = {},
+    options: { cause?: unknown; stuck?: boolean; childPid?: number | undefined } = {},
   ) {
-    super(`${operation} ${path}: ${errno}`, { cause: options.cause });
+    super(
+      `${operation} ${path}: ${errno}`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.name = 'HostIoError';
     this.errno = errno;
     this.path = path;
     this.stuck = options.stuck ?? false;
+    this.childPid = options.childPid;
   }
 }

@@ -1,0 +1,1 @@
+export { findUses } from './find-uses.js';

@@ -1,0 +1,43 @@
+export { grantAccess, recordAccess, restoreAccess, type AccessRecord } from './access.js';
+export {
+  bindToVfio,
+  recordBinding,
+  type BindingRecord,
+  type BindOptions,
+  type BindResult,
+} from './binding.js';
+export { canReadWrite, readCredentials, type ProcessCredentials } from './credentials.js';
+export { parseSelector, selectDevice, type DeviceSelector } from './device-selector.js';
+export {
+  HostIoError,
+  type DeadlineOption,
+  type HostEffects,
+  type HostStat,
+  type MemlockLimit,
+} from './effects.js';
+export { findUses } from './guards/index.js';
+export { isHeldBy, readGroupHolders, readHolders, vfioNodes } from './holders.js';
+export { readDevices, readGroups, readHostSnapshot, type SnapshotOptions } from './inventory.js';
+export {
+  neededMemlock,
+  planMemlock,
+  raiseMemlock,
+  restoreMemlock,
+  type MemlockRecord,
+} from './memlock.js';
+export { readDriver, readFunction, readGroupNumber, readOverride } from './pci-function.js';
+export { createLiveness, isAlive, readBootId, readPidNamespace, readProcess } from './process.js';
+export { createHostEffects, type HostEffectsOptions } from './real-effects.js';
+export {
+  reprobeSiblings,
+  restoreBinding,
+  type ReprobeResult,
+  type RestoreOptions,
+  type RestoreResult,
+} from './restore-binding.js';
+export type { HostRoots } from './roots.js';
+export { findSocketOwner, type SocketOwner, type SocketProcess } from './sockets.js';
+export type { HostDevice, HostSnapshot, IommuGroup, UseFinding, VfioHolder } from './types.js';
+export { chooseVfioModule, ensureDriver } from './variant.js';
+export { isHarmlessDriver, isSameDriver, isVfioDriver } from './vfio-drivers.js';
+export { findCulprits, type GroupCulprit } from './viability.js';
