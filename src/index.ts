@@ -1,6 +1,52 @@
+export {
+  bootPlanToJson,
+  DEFAULT_PORT_LIMIT,
+  planBoot,
+  type BootPlan,
+  type BootRequest,
+  type Firmware,
+  type PlannedPort,
+  type PlannedWindow,
+} from './boot/index.js';
 export type { Clock } from './clock.js';
+export type { Boundary, StepReport } from './engine/index.js';
 export * from './errors.js';
+export {
+  findCulprits,
+  parseSelector,
+  readHostSnapshot,
+  selectDevice,
+  type DeviceSelector,
+  type GroupCulprit,
+  type HostDevice,
+  type HostEffects,
+  type HostSnapshot,
+  type IommuGroup,
+  type UseFinding,
+  type VfioHolder,
+} from './host/index.js';
 export * from './hotplug/index.js';
+export { isJsonObject, parseJson, stringifyJson, type JsonObject, type JsonValue } from './json.js';
 export type { Known } from './known.js';
 export type { Logger } from './logger.js';
-export { stringifyJson, type JsonObject, type JsonValue } from './json.js';
+export {
+  compareBdf,
+  formatGuestPath,
+  formatSize,
+  parseSize,
+  type Bar,
+  type Bdf,
+  type GuestPath,
+} from './pci/index.js';
+export type { AddDevice, HotplugPlan, HotplugStep } from './plan/steps.js';
+export { isDeviceId } from './qmp/argument-kinds.js';
+export { escapeControl } from './text.js';
+export {
+  portToJson,
+  renderTopology,
+  topologyOf,
+  topologyToJson,
+  type Port,
+  type Topology,
+  type VmSnapshot,
+} from './vm/index.js';

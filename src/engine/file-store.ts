@@ -11,11 +11,15 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { RefusedError } from '../errors.js';
 import type { StateStore } from './state-store.js';
 
 function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
+
+/** What the kernel answers to those who may not. */
+const DENIALS = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR'];
 
 function orWhenMissing<T>(read: () => T, missing: T): T {
   try {
@@ -35,16 +39,28 @@ function orWhenMissing<T>(read: () => T, missing: T): T {
 export function createFileStore(root: string): StateStore {
   let madeCount = 0;
   const at = (name: string) => join(root, name);
-  const makeRoomFor = (name: string) => {
-    mkdirSync(dirname(at(name)), { recursive: true, mode: 0o700 });
+  /** Who may not use the folder at all learns it at the first lock, before anything is changed. */
+  const orDenied = <T>(name: string, work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      const errno = errnoOf(cause) ?? '';
+      if (!DENIALS.includes(errno)) throw cause;
+      throw new RefusedError('DENIED', `${root}: the state cannot be kept there: ${errno}`, {
+        cause,
+        remedy: 'run as root, or choose a directory that can be written',
+        details: { path: at(name), errno },
+      });
+    }
   };
+  const makeFolder = (name: string) =>
+    orDenied(name, () => mkdirSync(at(name), { recursive: true, mode: 0o700 }));
 
   return {
     location: root,
     async list(folder) {
-      return orWhenMissing(() => readdirSync(at(folder)), []).filter(
-        (name) => !name.startsWith('.'),
-      );
+      const names = orDenied(folder, () => orWhenMissing(() => readdirSync(at(folder)), []));
+      return names.filter((name) => !name.startsWith('.'));
     },
     async read(name) {
       return orWhenMissing<string | undefined>(() => readFileSync(at(name), 'utf8'), undefined);
@@ -53,11 +69,11 @@ export function createFileStore(root: string): StateStore {
       appendFileSync(at(name), text);
     },
     async create(name, text) {
-      makeRoomFor(name);
+      makeFolder(dirname(name));
       // A link is made whole or not at all, and refuses an existing name: rename would replace it.
       madeCount += 1;
       const draft = join(dirname(at(name)), `.draft-${process.pid}-${madeCount}`);
-      writeFileSync(draft, text, { mode: 0o600 });
+      orDenied(name, () => writeFileSync(draft, text, { mode: 0o600 }));
       try {
         linkSync(draft, at(name));
         return true;
@@ -78,7 +94,7 @@ export function createFileStore(root: string): StateStore {
       }, false);
     },
     watch(folder, onChange) {
-      mkdirSync(at(folder), { recursive: true, mode: 0o700 });
+      makeFolder(folder);
       const watcher = watch(at(folder), { persistent: false }, onChange);
       watcher.on('error', onChange);
       return () => {

@@ -67,13 +67,18 @@ export class Interpreter<S extends StepData, C> {
     this.#options = options;
   }
 
+  /** Whether the steps could begin now; nothing is written or changed. @throws what a check throws. */
+  async check(plan: Plan<S>, context: C): Promise<void> {
+    for (const step of plan.steps) await this.#handler(step).check?.(step, context);
+  }
+
   /**
    * Runs a new plan. Nothing is written or changed when a check refuses.
    *
    * @throws what a check throws.
    */
   async start<T>(plan: Plan<S, T>, context: C): Promise<RunResult<S, T>> {
-    for (const step of plan.steps) await this.#handler(step).check?.(step, context);
+    await this.check(plan, context);
     const { journal, runner } = this.#options;
     await journal.open(plan, runner);
     const run = new Run<S, T, C>(this.#options, context, {
@@ -130,7 +135,7 @@ function handlerOf<S extends StepData, C>(
   step: S,
 ): StepHandler<S, C> {
   // The table is keyed by kind; TypeScript cannot follow that the entry fits this very step.
-  return handlers[step.kind as S['kind']] as unknown as StepHandler<S, C>;
+  return handlers[step.kind as S['kind']];
 }
 
 /** One run of one plan. */
@@ -234,6 +239,7 @@ class Run<S extends StepData, T, C> {
     if (this.#progress.committed) {
       return { kind: 'stopped', step: index, cause, undoFailures: [], progress: this.#progress };
     }
+    if (touched && handler.changedNothing?.(cause)) await this.#step(index, 'undo', 'done', {});
     return this.turnBack(cause);
   }
 

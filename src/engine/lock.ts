@@ -83,7 +83,7 @@ async function waitForTurn(turn: {
   readonly clock: Clock;
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
-  look(): Promise<Owner | undefined>;
+  readonly look: () => Promise<Owner | undefined>;
 }): Promise<void> {
   const { name, folder, store, clock, deadlineMs, signal, look } = turn;
   const endsAt = clock.now() + deadlineMs;

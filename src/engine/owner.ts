@@ -9,7 +9,10 @@ export interface Owner {
   readonly pid: number;
   /** Field 22 of /proc/<pid>/stat: clock ticks since boot. */
   readonly startTime: string;
-  /** Target of /proc/<pid>/ns/pid, or undefined where it could not be read. */
+  /**
+   * The PID namespace in which the process has this number, as the reader's /proc/self/ns/pid shows it;
+   * undefined on a kernel without any.
+   */
   readonly pidNamespace: string | undefined;
 }
 

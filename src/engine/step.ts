@@ -31,6 +31,11 @@ export interface StepHandler<S extends StepData, C, R = unknown> {
   do(step: S, context: C, record: R | undefined): Promise<Waiting | void>;
   /** Takes the effect back. Absent where there is nothing to take back. */
   undo?(step: S, context: C, record: R | undefined): Promise<Waiting | void>;
+  /**
+   * Whether a `do` that failed with this cause is known to have changed nothing. Then `undo` is not called: what it
+   * would find in the world is somebody else's.
+   */
+  changedNothing?(cause: unknown): boolean;
   /** Whether the effect of `do` is in the world. Never throws for what it could not read. */
   probe(step: S, context: C, record: R | undefined): Promise<Presence>;
   /**

@@ -1,6 +1,6 @@
 import { acquireLock, Journal, Reservations } from '../engine/index.js';
 import { attachmentOf, presentIds, type Attachment } from '../plan/attachment.js';
-import type { World } from '../plan/plan-attach.js';
+import type { World } from '../plan/world.js';
 import { planDetach } from '../plan/plan-detach.js';
 import { vmKeyOf } from '../vm/identity.js';
 import type { VmIdentity, VmSnapshot } from '../vm/types.js';

@@ -14,7 +14,7 @@ interface AttachCommon {
    * `in-use.net` ... There is no general force.
    */
   readonly allow?: readonly string[] | undefined;
-  /** `placed` waits until the guest has given every BAR an address. */
+  /** `placed` waits until a driver of the guest decodes every memory BAR; without a driver none ever does. */
   readonly wait?: 'placed' | undefined;
 }
 

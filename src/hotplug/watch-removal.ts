@@ -17,7 +17,7 @@ export async function watchRemoval(watch: {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly ids: readonly string[];
-  isOver(): Promise<boolean>;
+  readonly isOver: () => Promise<boolean>;
 }): Promise<void> {
   const { vm, clock, signal, ids, isOver } = watch;
   let wake: () => void = () => undefined;

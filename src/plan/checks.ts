@@ -3,7 +3,7 @@ import { HostNotReadyError, RefusedError } from '../errors.js';
 import { findCulprits } from '../host/viability.js';
 import type { HostDevice, HostSnapshot, UseFinding } from '../host/types.js';
 import type { Bdf } from '../pci/pci-address.js';
-import type { World } from './plan-attach.js';
+import type { World } from './world.js';
 import { noIommu } from './members.js';
 import type { VfioRequest } from './request.js';
 

@@ -1,11 +1,8 @@
-import type { Reservation } from '../engine/index.js';
 import { InputError, RefusedError } from '../errors.js';
-import type { HostSnapshot } from '../host/types.js';
 import type { JsonObject, JsonValue } from '../json.js';
 import { fitsHostProperty, parseBdf, type Bdf } from '../pci/pci-address.js';
 import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
 import { allocatePort } from './allocate.js';
-import type { Attachment } from './attachment.js';
 import { checkTargets, groupOf, hostFunction } from './checks.js';
 import { EMULATED_ADD_DEADLINE_MS, vfioAddDeadlineMs } from './deadlines.js';
 import { fitOnPort } from './fit.js';
@@ -13,23 +10,7 @@ import { functionIdOf } from './identify.js';
 import { formatAddr, groupBySlot } from './placement.js';
 import type { EmulatedRequest, PlanRequest, VfioRequest } from './request.js';
 import type { AddDevice, HotplugPlan, HotplugStep } from './steps.js';
-
-/** Everything the planner may know, read before it is called. */
-export interface World {
-  /** The VM's address as the user wrote it, for the journal's readers. */
-  readonly address: string;
-  readonly vm: VmSnapshot;
-  /** Read only where host devices are asked for. */
-  readonly host: HostSnapshot | undefined;
-  /** What the journal says is in this VM. */
-  readonly attachments: readonly Attachment[];
-  /** Ids whose removal was requested and is not over. */
-  readonly leaving: ReadonlySet<string>;
-  readonly reservations: readonly Reservation[];
-  readonly snapshotHash: string;
-  /** A new plan's id. */
-  readonly planId: string;
-}
+import type { World } from './world.js';
 
 /** A plan, or the finding that what was asked for is there already. */
 export type AttachPlanning =
@@ -211,12 +192,15 @@ function refuseTakenId(id: string, vm: VmSnapshot): void {
 }
 
 function vmNotLocal(vm: VmSnapshot): RefusedError {
+  const { identity } = vm;
+  const address = identity.kind === 'address' ? identity.address : vm.key;
+  const reason = identity.kind === 'address' ? identity.reason : undefined;
   return new RefusedError(
     'VM_NOT_LOCAL',
-    `No local QEMU process is proven to be behind ${vm.key}; a host device cannot go there`,
+    `${address}: no QEMU process of this host is proven to be there${reason === undefined ? '' : ` (${reason})`}; a host device cannot go to it`,
     {
       remedy: 'use the unix socket of a QEMU on this host, or name its process with --qemu-pid',
-      details: { vm: vm.key },
+      details: { vm: vm.key, address, reason: reason ?? null },
     },
   );
 }

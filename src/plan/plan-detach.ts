@@ -1,7 +1,7 @@
 import { RefusedError } from '../errors.js';
 import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
 import { presentIds, type Attachment } from './attachment.js';
-import type { World } from './plan-attach.js';
+import type { World } from './world.js';
 import type { HotplugPlan, HotplugStep, RemoveDevice } from './steps.js';
 
 /** What a detach is about once it was looked up. */

@@ -2,7 +2,7 @@ import type { HostDevice, HostSnapshot } from '../../src/host/types.js';
 import { known, unknown } from '../../src/known.js';
 import type { Bar } from '../../src/pci/bar.js';
 import { compareBdf, toBdf, type Bdf } from '../../src/pci/pci-address.js';
-import type { World } from '../../src/plan/plan-attach.js';
+import type { World } from '../../src/plan/world.js';
 import type { Port, VmDevice, VmIdentity, VmSnapshot } from '../../src/vm/types.js';
 
 const GIB = 1n << 30n;

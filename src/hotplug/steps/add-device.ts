@@ -1,12 +1,14 @@
 import type { StepHandler } from '../../engine/index.js';
 import { checkDeviceAdd } from '../../qmp/allow-list.js';
 import { deviceAdd, type DeviceAddArguments } from '../../qmp/commands.js';
+import { CommandError } from '../../qmp/failures.js';
 import { qomGetDevfn, qomGetString, qomList } from '../../qmp/qom-commands.js';
 import type { AddDevice } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 import { StepError } from '../errors.js';
 import { presenceOf } from '../presence.js';
 import { requestRemoval } from '../request-removal.js';
+import type { VmLink } from '../vm-link.js';
 import { watchRemoval } from '../watch-removal.js';
 
 /**
@@ -36,8 +38,13 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
     verifyPlacement(step, valueOf(entries), valueOf(parentBus), valueOf(devfn));
   },
 
-  async undo({ id }, { vm }) {
+  /** QEMU said no: a device that has the id now is another client's. */
+  changedNothing: (cause) => cause instanceof CommandError && cause.command === 'device_add',
+
+  async undo(step, { vm }) {
+    const { id } = step;
     if ((await presenceOf(vm, id)) === 'absent') return;
+    await refuseStranger(step, vm);
     const request = await requestRemoval(vm, id);
     if (request.kind === 'busy') return { waiting: `${id}: ${request.why}` };
     if ((await presenceOf(vm, id)) === 'absent') return;
@@ -79,5 +86,27 @@ function verifyPlacement(
     'STEP_FAILED',
     `${id}: QEMU took it, but it is ${found} instead of on ${port} (${busPath}) at devfn ${devfn}`,
     { details: { id, port, expected: { busPath, devfn }, listed } },
+  );
+}
+
+/**
+ * A device with our id in another place: another client's that took the id while nobody looked, or ours
+ * that QEMU put where it was not told to. Nobody can tell, so it stays.
+ */
+async function refuseStranger({ id, busPath, devfn, port }: AddDevice, vm: VmLink): Promise<void> {
+  const session = await vm.session();
+  const path = `/machine/peripheral/${id}`;
+  const [parentBus, actualDevfn] = await Promise.all([
+    qomGetString(session, path, 'parent_bus'),
+    qomGetDevfn(session, path),
+  ]);
+  if (parentBus === busPath && actualDevfn === devfn) return;
+  throw new StepError(
+    'STEP_FAILED',
+    `${id} is on ${parentBus} at devfn ${actualDevfn}, not on ${port} (${busPath}) at devfn ${devfn}, where it was meant to go`,
+    {
+      remedy: `find out who added it; if nobody needs it: qmplug detach ${vm.address} ${id}`,
+      details: { id, port, expected: { busPath, devfn } },
+    },
   );
 }

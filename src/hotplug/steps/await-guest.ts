@@ -1,13 +1,15 @@
 import type { StepHandler } from '../../engine/index.js';
 import type { AwaitGuest } from '../../plan/steps.js';
-import { queryPci } from '../../qmp/query-pci.js';
+import { queryPci, type PciRegionInfo } from '../../qmp/query-pci.js';
 import type { StepContext } from '../context.js';
 import { findById } from '../status.js';
 
 // QEMU has no event for a BAR that was placed, so this is the one thing that is asked for again.
 const LOOK_AGAIN_MS = 20;
+/** Its number in `query-pci` (QEMU hw/pci/pci.h, PCI_ROM_SLOT). */
+const EXPANSION_ROM = 6;
 
-/** Waits until the guest has given every BAR an address. */
+/** Waits until a driver of the guest has given every memory BAR an address and decodes it. */
 export const awaitGuest: StepHandler<AwaitGuest, StepContext> = {
   async do(step, context) {
     const unplaced = await unplacedBars(step, context);
@@ -33,6 +35,14 @@ export const awaitGuest: StepHandler<AwaitGuest, StepContext> = {
     }),
 };
 
+/**
+ * QEMU shows the address of a region only while the guest decodes it. A driver may leave I/O space off (Linux
+ * e1000e does: pci_enable_device_mem), and the expansion ROM is decoded only while it is read.
+ */
+function guestPlaces({ kind, bar }: PciRegionInfo): boolean {
+  return kind === 'memory' && bar !== EXPANSION_ROM;
+}
+
 /** BARs without an address, named; a device that the guest's buses do not show yet counts whole. */
 async function unplacedBars({ ids }: AwaitGuest, { vm }: StepContext): Promise<readonly string[]> {
   const pci = await queryPci(await vm.session());
@@ -40,7 +50,7 @@ async function unplacedBars({ ids }: AwaitGuest, { vm }: StepContext): Promise<r
     const device = findById(pci, id);
     if (device === undefined) return [id];
     return device.regions
-      .filter((region) => region.address === undefined)
+      .filter((region) => guestPlaces(region) && region.address === undefined)
       .map((region) => `BAR ${region.bar} of ${id}`);
   });
 }

@@ -1,13 +1,13 @@
 import type { StepHandler } from '../../engine/index.js';
-import { readGroupHolders } from '../../host/holders.js';
+import { isHeldBy, vfioNodes } from '../../host/holders.js';
 import type { AwaitRemoval } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 import { deviceIds, presenceOf } from '../presence.js';
 import { watchRemoval } from '../watch-removal.js';
 
 /**
- * The proof that devices are gone: none of the ids is in QEMU's device tree, and nobody holds the group
- * nodes any more. Until both are seen nothing is freed and no driver touched.
+ * The proof that devices are gone: none of the ids is in QEMU's device tree, and QEMU has closed the group
+ * nodes. Until both are seen nothing is freed and no driver touched.
  */
 export const awaitRemoval: StepHandler<AwaitRemoval, StepContext> = {
   async do(step, context) {
@@ -39,13 +39,13 @@ async function whatRemains(
   const inside = await deviceIds(vm);
   const staying = ids.filter((id) => inside.has(id));
   if (staying.length > 0) return `the guest has not released ${staying.join(', ')}`;
-  for (const group of groups) {
-    const holders = await readGroupHolders(host, group);
-    if (!holders.known) {
-      return `whether IOMMU group ${group} is free cannot be told: ${holders.reason}`;
-    }
-    const [holder] = holders.value;
-    if (holder !== undefined) return `${holder.node} is still open in process ${holder.pid}`;
+  // The kernel closes what a process that has ended had open.
+  if (vm.identity.kind !== 'process' || (await vm.isGone())) return undefined;
+  const { pid } = vm.identity;
+  for (const node of groups.flatMap((group) => vfioNodes(group, []))) {
+    const held = await isHeldBy(host, pid, node);
+    if (!held.known) return `whether ${node} is closed cannot be told: ${held.reason}`;
+    if (held.value) return `${node} is still open in QEMU, process ${pid}`;
   }
   return undefined;
 }

@@ -1,0 +1,124 @@
+import type { Command } from 'commander';
+import {
+  InputError,
+  parseSelector,
+  type AttachRequest,
+  type AttachResult,
+  type JsonObject,
+  type Vm,
+} from '../../index.js';
+import { plannedAttach } from '../dry-run.js';
+import type { RunWork } from '../command-context.js';
+import { EXIT } from '../exit-status.js';
+import { deviceId, each, json, once, oneOf, reason, text } from '../option-values.js';
+import { renderAttach, type AttachDocument } from '../render-attach.js';
+import { toJson } from '../to-json.js';
+import { addVmOptions, withVm, type VmOptions } from '../vm-options.js';
+
+interface AttachOptions extends VmOptions {
+  readonly port?: string;
+  readonly members?: 'device' | 'slot' | 'group';
+  readonly wait?: 'placed';
+  readonly allow?: readonly string[];
+  readonly device?: JsonObject;
+  readonly id?: string;
+  readonly dryRun?: true;
+}
+
+const HELP = `
+Examples:
+  qmplug attach /run/vm.sock 0000:3b:00.0
+  qmplug attach /run/vm.sock 0000:3b:00.0 --members group --dry-run
+  qmplug attach /run/vm.sock 0000:3b:00.0 --port rp1 --wait placed --timeout 30
+  qmplug attach /run/vm.sock --device '{"driver":"pci-testdev"}' --id practice0
+
+What is attached already, as asked, is a success. A BAR that the guest has not placed at the deadline of
+--wait placed ends with status 5; the device stays attached.
+
+JSON: {"attachment":{"group","already","functions":[{"id","host","port","addr","guestPath","guestBdf","bars"}]},
+       "steps":[{"kind","outcome","ms"}]}`;
+
+export function defineAttach(program: Command, run: RunWork): Command {
+  const command = program
+    .command('attach')
+    .description('Gives a running VM a device of the host, or an emulated one.')
+    .argument('<vm>', "the VM's QMP monitor")
+    .argument('[device]', 'the device of the host')
+    .option('--dry-run', 'print the steps and change nothing')
+    .option(
+      '--port <id>',
+      'the port to use (default: the first free one that fits)',
+      once('--port', text),
+    )
+    .option(
+      '--members <what>',
+      'device, slot or group: what goes along (default: device)',
+      once('--members', oneOf('device', 'slot', 'group')),
+    )
+    .option(
+      '--wait <what>',
+      'placed: wait until the guest has placed every BAR',
+      once('--wait', oneOf('placed')),
+    )
+    .option(
+      '--allow <reason>',
+      'pass over a refusal by its name, for example unknown-window; may be repeated',
+      each('--allow', reason),
+    )
+    .option(
+      '--device <json>',
+      'an emulated device instead, as device_add takes it',
+      once('--device', json),
+    )
+    .option('--id <id>', 'the id of the emulated device', once('--id', deviceId))
+    .addHelpText('after', HELP);
+  return addVmOptions(command).action(
+    (address: string, device: string | undefined, options: AttachOptions) =>
+      run(async (context) => {
+        const request = requestOf(device, options);
+        const { output } = context;
+        const { document, pending } = await withVm(address, options, context, (vm, waiting) =>
+          options.dryRun ? preview(vm, request) : attach(vm.attach(request, waiting)),
+        );
+        output.result(toJson(document), () => renderAttach(document));
+        if (pending === undefined) return EXIT.done;
+        output.note(`still pending: ${pending}; the device stays attached`);
+        return EXIT.pending;
+      }),
+  );
+}
+
+interface Answer {
+  readonly document: AttachDocument;
+  readonly pending: string | undefined;
+}
+
+async function attach(attaching: Promise<AttachResult>): Promise<Answer> {
+  const { attachment, steps, pending } = await attaching;
+  return { document: { attachment, steps }, pending };
+}
+
+async function preview(vm: Vm, request: AttachRequest): Promise<Answer> {
+  const planned = await vm.planAttach(request);
+  if (planned.kind === 'already') return attach(Promise.resolve(planned.result));
+  return { document: plannedAttach(planned.plan, await vm.snapshot()), pending: undefined };
+}
+
+function requestOf(device: string | undefined, options: AttachOptions): AttachRequest {
+  const { device: emulate, id, members, port, allow, wait } = options;
+  const common = { port, allow, wait };
+  if (emulate === undefined) {
+    if (id !== undefined) throw usage('--id is for --device: a host device has an id of its own');
+    if (device === undefined) throw usage('No device is named');
+    parseSelector(device);
+    return { device, members, ...common };
+  }
+  if (device !== undefined) throw usage('A host device and --device exclude each other');
+  if (id === undefined) throw usage('--device needs an --id');
+  if (members !== undefined) throw usage('--members is for host devices');
+  return { emulate, id, ...common };
+}
+
+function usage(message: string): InputError {
+  return new InputError('BAD_ARGUMENT', message, { remedy: 'see: qmplug attach --help' });
+}

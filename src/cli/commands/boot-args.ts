@@ -1,0 +1,133 @@
+import type { Command } from 'commander';
+import {
+  bootPlanToJson,
+  planBoot,
+  readHostSnapshot,
+  selectDevice,
+  type Bar,
+  type BootRequest,
+  type Environment,
+  type Firmware,
+} from '../../index.js';
+import type { RunWork } from '../command-context.js';
+import { EXIT } from '../exit-status.js';
+import { count, each, once, oneOf, size, text } from '../option-values.js';
+import { shellWords } from '../shell-words.js';
+import { addJsonOption } from '../vm-options.js';
+
+interface BootOptions {
+  readonly machine?: string;
+  readonly rootPorts?: number;
+  readonly window?: bigint;
+  readonly memoryWindow?: bigint;
+  readonly for?: readonly string[];
+  readonly firmware?: Firmware;
+  readonly memory?: bigint;
+  readonly hotplugMemory?: bigint;
+  readonly physBits?: number;
+  readonly hotplug?: 'acpi' | 'native';
+  readonly firstDevice?: number;
+  readonly portLimit?: number;
+  readonly mmio64?: bigint;
+}
+
+const DEFAULT_ROOT_PORTS = 8;
+const DEFAULT_MEMORY = 4n << 30n;
+
+const HELP = `
+Examples:
+  qmplug boot-args --root-ports 8 --window 16G --memory 64G
+  qmplug boot-args --root-ports 2 --for 0000:3b:00.0 --phys-bits 46
+  qemu-system-x86_64 -machine q35 $(qmplug boot-args --root-ports 4) ...
+
+JSON: {"args":[...],"ports":[{"id","kind","bus","chassis","slot","addr","window"}]}`;
+
+export function defineBootArgs(program: Command, run: RunWork): Command {
+  const command = program
+    .command('boot-args')
+    .description('Prints QEMU arguments for the ports of a VM that is about to be started.')
+    .option('--machine <type>', 'machine type (default: q35)', once('--machine', text))
+    .option(
+      '--root-ports <n>',
+      `root ports, one per device (default: ${DEFAULT_ROOT_PORTS})`,
+      once('--root-ports', count),
+    )
+    .option(
+      '--window <size>',
+      '64-bit prefetchable BARs that every port must take, in sum',
+      once('--window', size),
+    )
+    .option(
+      '--memory-window <size>',
+      'BARs below 4 GiB that every port must take, in sum',
+      once('--memory-window', size),
+    )
+    .option(
+      '--for <device>',
+      'make room for the BARs of a host device: in every port or, where it is given several times, one port each',
+      each('--for', text),
+    )
+    .option(
+      '--firmware <name>',
+      'seabios or ovmf (default: seabios)',
+      once('--firmware', oneOf('seabios', 'ovmf')),
+    )
+    .option('--memory <size>', 'RAM of the VM (default: 4G)', once('--memory', size))
+    .option(
+      '--hotplug-memory <size>',
+      'RAM that may be hot-plugged on top',
+      once('--hotplug-memory', size),
+    )
+    .option(
+      '--phys-bits <n>',
+      "width of the guest's physical addresses (default: 40, what QEMU's own CPU models have)",
+      once('--phys-bits', count),
+    )
+    .option(
+      '--hotplug <how>',
+      'acpi or native (default: what the machine type does)',
+      once('--hotplug', oneOf('acpi', 'native')),
+    )
+    .option(
+      '--first-device <n>',
+      'first device number of pcie.0 that ports may use (default: 2)',
+      once('--first-device', count),
+    )
+    .option('--port-limit <n>', 'most ports to plan (default: 192)', once('--port-limit', count))
+    .option('--mmio64 <size>', 'ask OVMF for a 64-bit window of this size', once('--mmio64', size))
+    .addHelpText('after', HELP);
+  return addJsonOption(command).action((options: BootOptions) =>
+    run(async ({ environment, output }) => {
+      const plan = planBoot(await requestOf(options, environment));
+      output.result(bootPlanToJson(plan), () => shellWords(plan.args));
+      return EXIT.done;
+    }),
+  );
+}
+
+async function requestOf(options: BootOptions, environment: Environment): Promise<BootRequest> {
+  return {
+    machine: options.machine ?? 'q35',
+    rootPorts: options.rootPorts ?? DEFAULT_ROOT_PORTS,
+    firstDevice: options.firstDevice,
+    portLimit: options.portLimit,
+    firmware: options.firmware ?? 'seabios',
+    memoryBytes: options.memory ?? DEFAULT_MEMORY,
+    hotplugMemoryBytes: options.hotplugMemory,
+    physBits: options.physBits,
+    windowBytes: options.window,
+    memoryWindowBytes: options.memoryWindow,
+    barsPerPort: await barsOf(options.for ?? [], environment),
+    hotplug: options.hotplug,
+    mmio64Bytes: options.mmio64,
+  };
+}
+
+async function barsOf(
+  devices: readonly string[],
+  { effects }: Environment,
+): Promise<readonly (readonly Bar[])[] | undefined> {
+  if (devices.length === 0) return undefined;
+  const host = await readHostSnapshot(effects);
+  return devices.map((device) => selectDevice(device, host.devices).bars);
+}

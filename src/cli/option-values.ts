@@ -1,0 +1,120 @@
+import {
+  InputError,
+  isDeviceId,
+  isJsonObject,
+  parseJson,
+  parseSize,
+  type JsonObject,
+} from '../index.js';
+
+/** Reads the text of one option; `flag` is what it was given as. */
+export type ReadValue<T> = (text: string, flag: string) => T;
+
+/** For an option that may be given once: a second value would silently win over the first. */
+export function once<T>(flag: string, read: ReadValue<T>) {
+  return (text: string, previous: T | undefined): T => {
+    if (previous !== undefined) {
+      throw new InputError('BAD_ARGUMENT', `${flag} is given twice`, { remedy: 'give it once' });
+    }
+    return read(text, flag);
+  };
+}
+
+/** For an option that may be repeated; the values in order. */
+export function each<T>(flag: string, read: ReadValue<T>) {
+  return (text: string, previous: readonly T[] | undefined): readonly T[] => [
+    ...(previous ?? []),
+    read(text, flag),
+  ];
+}
+
+export const text: ReadValue<string> = (value, flag) => {
+  if (value === '') throw bad(flag, value, 'some text');
+  return value;
+};
+
+export function oneOf<T extends string>(...choices: readonly T[]): ReadValue<T> {
+  return (value, flag) => {
+    const found = choices.find((choice) => choice === value);
+    if (found === undefined) throw bad(flag, value, choices.join(' or '));
+    return found;
+  };
+}
+
+/** A whole number; whether it is in range is for whoever uses it. */
+export const count: ReadValue<number> = (value, flag) => {
+  if (!/^\d{1,9}$/.test(value)) throw bad(flag, value, 'a whole number');
+  return Number(value);
+};
+
+/** A process id. */
+export const pid: ReadValue<number> = (value, flag) => {
+  const number = count(value, flag);
+  if (number === 0) throw bad(flag, value, 'a process id');
+  return number;
+};
+
+/** Longest deadline, a day: more is a slip of the keyboard. */
+const MAX_SECONDS = 86_400;
+
+/** Seconds, with a fraction if need be, as milliseconds. */
+export const seconds: ReadValue<number> = (value, flag) => {
+  const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : NaN;
+  if (!(number <= MAX_SECONDS)) throw bad(flag, value, `seconds, at most ${MAX_SECONDS}`);
+  return number * 1000;
+};
+
+/** A size with a binary suffix, `128G`, in bytes. */
+export const size: ReadValue<bigint> = (value, flag) => {
+  try {
+    return parseSize(value);
+  } catch {
+    throw new InputError('BAD_SIZE', `${flag}: not a size: ${JSON.stringify(value)}`, {
+      remedy: 'write whole bytes with a binary suffix, for example 128G or 2M',
+    });
+  }
+};
+
+/** An id for a device of the VM. */
+export const deviceId: ReadValue<string> = (value, flag) => {
+  if (isDeviceId(value)) return value;
+  throw new InputError('BAD_ID', `${flag}: not an id: ${JSON.stringify(value)}`, {
+    remedy: 'begin with a letter, go on with letters, digits, dots, dashes and underscores',
+  });
+};
+
+/** The name of a reason, as a refusal gives it. */
+export const reason: ReadValue<string> = (value, flag) => {
+  if (!/^[a-z][a-z0-9]*([.-][a-z0-9]+)*$/.test(value)) {
+    throw bad(flag, value, 'a reason as the refusal names it, for example unknown-window');
+  }
+  return value;
+};
+
+/** A JSON object; integers beyond 2^53 are kept. */
+export const json: ReadValue<JsonObject> = (value, flag) => {
+  const remedy = 'for example \'{"driver":"pci-testdev"}\'';
+  let parsed;
+  try {
+    parsed = parseJson(value);
+  } catch (cause) {
+    throw new InputError('SYNTAX', `${flag}: not JSON: ${JSON.stringify(value)}`, {
+      cause,
+      remedy,
+    });
+  }
+  if (!isJsonObject(parsed)) {
+    throw new InputError('SYNTAX', `${flag}: not a JSON object: ${JSON.stringify(value)}`, {
+      remedy,
+    });
+  }
+  return parsed;
+};
+
+function bad(flag: string, value: string, expected: string): InputError {
+  return new InputError(
+    'BAD_ARGUMENT',
+    `${flag}: expected ${expected}, got ${JSON.stringify(value)}`,
+    { remedy: `give ${flag} ${expected}` },
+  );
+}

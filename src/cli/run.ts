@@ -1,0 +1,50 @@
+import { CommanderError } from 'commander';
+import type { RunWork } from './command-context.js';
+import type { CliIo } from './io.js';
+import { createProgram } from './program.js';
+
+/**
+ * Runs one command line: one document on stdout with `--json`, everything else on stderr.
+ *
+ * @returns the exit status, as `EXIT` names it.
+ */
+export async function runCli(io: CliIo): Promise<number> {
+  const json = asksForJson(io.args);
+  let status = 0;
+  const run: RunWork = async (work, options) => {
+    const { runCommand } = await import('./run-command.js');
+    status = await runCommand(io, json, work, options);
+  };
+  let shown = '';
+  try {
+    const program = await createProgram(run, commandsIn(io.args));
+    for (const command of [program, ...program.commands]) {
+      command.exitOverride().configureOutput({
+        writeOut: (text) => (shown += text),
+        writeErr: (text) => (shown += text),
+        outputError: () => undefined,
+      });
+    }
+    await program.parseAsync(io.args, { from: 'user' });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) {
+      const what = error.code === 'commander.version' ? 'version' : 'help';
+      io.stdout.write(json ? `${JSON.stringify({ [what]: shown.trim() })}\n` : shown);
+      return 0;
+    }
+    const { reportUsage } = await import('./run-command.js');
+    return reportUsage(io, json, { error, help: shown });
+  }
+}
+
+/** Also where the arguments cannot be read: whoever asked for JSON gets its errors so. */
+function asksForJson(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return args.slice(0, end < 0 ? undefined : end).includes('--json');
+}
+
+/** The first words that are no options: the command, or `help` and the command. */
+function commandsIn(args: readonly string[]): readonly string[] {
+  return args.filter((arg) => !arg.startsWith('-')).slice(0, 2);
+}

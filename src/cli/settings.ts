@@ -1,0 +1,30 @@
+import { createEnvironment, type Environment, type EnvironmentOptions } from '../index.js';
+
+/** The environment variables that the command line reads; nothing else in qmplug reads any. */
+export interface Settings {
+  readonly stateDir: string | undefined;
+  readonly runDir: string | undefined;
+  readonly sysfsRoot: string | undefined;
+  readonly procRoot: string | undefined;
+  readonly devRoot: string | undefined;
+}
+
+/** An empty variable counts as unset. */
+export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  const read = (name: string) => env[name] || undefined;
+  return {
+    stateDir: read('QMPLUG_STATE_DIR'),
+    runDir: read('QMPLUG_RUN_DIR'),
+    sysfsRoot: read('QMPLUG_SYSFS_ROOT'),
+    procRoot: read('QMPLUG_PROC_ROOT'),
+    devRoot: read('QMPLUG_DEV_ROOT'),
+  };
+}
+
+export function environmentOf(
+  settings: Settings,
+  onBoundary?: EnvironmentOptions['onBoundary'],
+): Environment {
+  const { stateDir, runDir, sysfsRoot: sysfs, procRoot: proc, devRoot: dev } = settings;
+  return createEnvironment({ stateDir, runDir, roots: { sysfs, proc, dev }, onBoundary });
+}

@@ -1,0 +1,21 @@
+import type { Reservation } from '../engine/index.js';
+import type { HostSnapshot } from '../host/types.js';
+import type { VmSnapshot } from '../vm/types.js';
+import type { Attachment } from './attachment.js';
+
+/** Everything the planner may know, read before it is called. */
+export interface World {
+  /** The VM's address as the user wrote it, for the journal's readers. */
+  readonly address: string;
+  readonly vm: VmSnapshot;
+  /** Read only where host devices are asked for. */
+  readonly host: HostSnapshot | undefined;
+  /** What the journal says is in this VM. */
+  readonly attachments: readonly Attachment[];
+  /** Ids whose removal was requested and is not over. */
+  readonly leaving: ReadonlySet<string>;
+  readonly reservations: readonly Reservation[];
+  readonly snapshotHash: string;
+  /** A new plan's id. */
+  readonly planId: string;
+}

@@ -1,0 +1,175 @@
+import { existsSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COMMAND_NAMES, createProgram } from '../../src/cli/program.js';
+import { CliHome } from './run-cli.js';
+
+/** A monitor that counts who comes; nobody may, for arguments that are wrong. */
+class Door implements AsyncDisposable {
+  readonly home = new CliHome();
+  readonly address = join(this.home.directory, 'vm.sock');
+  visitors = 0;
+  readonly #server: Server = createServer((socket) => {
+    this.visitors += 1;
+    socket.destroy();
+  });
+
+  async open(): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(this.address, resolve));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await new Promise((resolve) => this.#server.close(resolve));
+    this.home[Symbol.dispose]();
+  }
+}
+
+const door = new Door();
+beforeAll(() => door.open());
+afterAll(() => door[Symbol.asyncDispose]());
+
+/** Bad texts for each option that takes a value, and good arguments to go with them. */
+interface OptionRows {
+  readonly good: readonly string[];
+  readonly bad: Readonly<Record<string, readonly string[]>>;
+  /** Argument lists that are wrong as a whole, `VM` standing for the door. */
+  readonly wholes: readonly (readonly string[])[];
+}
+
+const DEVICE = '{"driver":"pci-testdev"}';
+const TIMEOUTS = ['', '-1', '1s', 'NaN', 'Infinity', '1e3', '0x10', '86401', ' 1', '1.'];
+const PIDS = ['', '0', '-1', '1.5', 'qemu', '12345678901'];
+const COUNTS = ['', '-1', '1.5', '0x2', 'many', '1e2'];
+const SIZES = ['', '-1', '1.5G', '5x', 'G', '0x10', '1 G'];
+const REASONS = ['', '*', 'In-Use', 'in use', 'in-use.', '-x', '../x'];
+const VM_OPTIONS = { '--timeout': TIMEOUTS, '--qemu-pid': PIDS };
+
+const ROWS: Readonly<Record<string, OptionRows>> = {
+  'boot-args': {
+    good: [],
+    bad: {
+      '--machine': [''],
+      '--root-ports': [...COUNTS, '0', '193', '241'],
+      '--window': SIZES,
+      '--memory-window': SIZES,
+      '--for': ['', 'gpu', '3b:00', '0000:3b:20.0', '0000:3b:00.8', '../../etc'],
+      '--firmware': ['', 'SeaBIOS', 'uboot'],
+      '--memory': [...SIZES, '0'],
+      '--hotplug-memory': SIZES,
+      '--phys-bits': [...COUNTS, '31', '53'],
+      '--hotplug': ['', 'shpc', 'ACPI'],
+      '--first-device': [...COUNTS, '0', '31'],
+      '--port-limit': [...COUNTS, '0', '241'],
+      '--mmio64': [...SIZES, '64G'],
+    },
+    wholes: [['surplus'], ['--root-ports', '2', '--root-ports', '3'], ['--window']],
+  },
+  attach: {
+    good: ['VM', '0000:3b:00.0'],
+    bad: {
+      '--port': [''],
+      '--members': ['', 'all', 'Device', 'device,slot'],
+      '--wait': ['', 'guest!', 'PLACED'],
+      '--allow': REASONS,
+      '--device': ['', 'pci-testdev', '{', '[]', 'null', '1', '"x"', '{"driver":1e999}'],
+      '--id': ['', '0', '-a', 'a b', 'a/b', 'ä', 'a\n', 'x'.repeat(129)],
+      ...VM_OPTIONS,
+    },
+    wholes: [
+      [],
+      ['VM'],
+      ['VM', '0000:3b:00.0', 'surplus'],
+      ['VM', 'gpu'],
+      ['VM', '../0000:3b:00.0'],
+      ['VM', '0000:3b:00.0', '--id', 'dev0'],
+      ['VM', '0000:3b:00.0', '--device', DEVICE, '--id', 'dev0'],
+      ['VM', '--device', DEVICE],
+      ['VM', '--id', 'dev0'],
+      ['VM', '--device', DEVICE, '--id', 'dev0', '--members', 'slot'],
+      ['VM', '--device', DEVICE, '--id', 'dev0', '--id', 'dev1'],
+      ['VM', '0000:3b:00.0', '--force'],
+      ['vm', '0000:3b:00.0'],
+      ['', '0000:3b:00.0'],
+      ['ftp://host', '0000:3b:00.0'],
+      ['tcp:host', '0000:3b:00.0'],
+    ],
+  },
+  detach: {
+    good: ['VM', 'dev0'],
+    bad: { '--allow': REASONS, ...VM_OPTIONS },
+    wholes: [
+      [],
+      ['VM'],
+      ['VM', 'dev0', 'dev1'],
+      ['VM', 'dev0', '--wait'],
+      ['vm', 'dev0'],
+      ['VM', 'dev0', '--timeout', '1', '--timeout', '2'],
+    ],
+  },
+  status: { good: ['VM'], bad: VM_OPTIONS, wholes: [[], ['VM', 'surplus'], ['vm']] },
+  topology: {
+    good: ['VM'],
+    bad: { '--format': ['', 'dot', 'JSON'], ...VM_OPTIONS },
+    wholes: [[], ['VM', 'surplus'], ['vm'], ['VM', '--format', 'tree', '--json']],
+  },
+  devices: { good: [], bad: {}, wholes: [['a', 'b'], ['gpu'], ['3b:00'], ['--all']] },
+  recover: { good: ['VM'], bad: VM_OPTIONS, wholes: [['VM', 'surplus'], ['vm'], ['tcp:x:0']] },
+};
+
+/** Options without a value: there is no bad text for them. */
+const FLAGS = ['--json', '--dry-run', '--no-wait'];
+
+async function refuses(args: readonly string[]): Promise<void> {
+  const { status, document, stderr } = await door.home.json(
+    args.map((arg) => (arg === 'VM' ? door.address : arg)),
+  );
+  expect({ args, status, document }).toMatchObject({ status: 2 });
+  expect(document).toEqual({
+    error: {
+      code: expect.stringMatching(/^(BAD_[A-Z]+|SYNTAX)$/) as unknown,
+      message: expect.stringMatching(/./) as unknown,
+      remedy: expect.stringMatching(/./) as unknown,
+      details: expect.any(Object) as unknown,
+      undone: [],
+    },
+  });
+  expect(stderr).toMatch(/^qmplug: /);
+  expect(door.visitors).toBe(0);
+  expect(existsSync(door.home.env.QMPLUG_STATE_DIR)).toBe(false);
+  expect(existsSync(door.home.env.QMPLUG_RUN_DIR)).toBe(false);
+}
+
+describe.each(Object.entries(ROWS))(
+  '%s refuses, with status 2 and nothing changed,',
+  (name, rows) => {
+    const texts = Object.entries(rows.bad).flatMap(([flag, bad]) =>
+      bad.map((value) => [flag, value] as const),
+    );
+    it.each(texts)('%s %j', (flag, value) => refuses([name, ...rows.good, flag, value]));
+    it.each(rows.wholes.map((args) => [args]))('%j', (args) => refuses([name, ...args]));
+  },
+);
+
+it('has bad input for every option of every command', async () => {
+  const program = await createProgram(async () => undefined, COMMAND_NAMES);
+  const untested = program.commands.flatMap((command) =>
+    command.options
+      .map(({ long }) => long ?? '')
+      .filter((flag) => !FLAGS.includes(flag) && !(flag in (ROWS[command.name()]?.bad ?? {})))
+      .map((flag) => `${command.name()} ${flag}`),
+  );
+  expect(untested).toEqual([]);
+  expect(program.commands.map((command) => command.name())).toEqual(COMMAND_NAMES);
+  expect(Object.keys(ROWS).sort()).toEqual([...COMMAND_NAMES].sort());
+});
+
+it.each([[['frobnicate']], [['--frobnicate']], [['attch', 'VM']]])('refuses %j', (args) =>
+  refuses(args),
+);
+
+it('answers no command at all with the help, on stderr', async () => {
+  const { status, stdout, stderr } = await door.home.run([]);
+  expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+  expect(stderr).toContain('Commands:');
+});

@@ -1,0 +1,167 @@
+import { describe, expect, it } from 'vitest';
+import { HostTree } from '../host/sysfs-tree.js';
+import { CliHome } from './run-cli.js';
+
+const BRIDGE = { class: '0x060400', driver: 'pcieport' };
+const GPU = { vendor: '0x10de', device: '0x2204', class: '0x030000' };
+const SOUND = { vendor: '0x10de', device: '0x1aef', class: '0x040300' };
+const BAR = '0x0000000080000000 0x0000000080ffffff 0x0000000000040200';
+
+function envOf({ roots }: HostTree) {
+  return {
+    QMPLUG_SYSFS_ROOT: roots.sysfs,
+    QMPLUG_PROC_ROOT: roots.proc,
+    QMPLUG_DEV_ROOT: roots.dev,
+  };
+}
+
+function hostWithoutIommu(): HostTree {
+  const host = new HostTree();
+  host.file('/proc/sys/kernel/osrelease', '0.0.0-of-a-test\n');
+  host.addFunction('0000:00:1f.2', { class: '0x010601', driver: 'ahci' });
+  host.addFunction('0000:3b:00.0', { ...GPU, driver: 'nouveau', resource: BAR });
+  return host;
+}
+
+/** A GPU with its sound function in one group below a root port, and a NIC alone in another. */
+function hostWithIommu(): HostTree {
+  const host = new HostTree();
+  host.addFunction('0000:00:01.0', { ...BRIDGE, group: 1 });
+  const above = ['pci0000:00', '0000:00:01.0'];
+  host.addFunction('0000:01:00.0', { ...GPU, above, group: 2 });
+  host.addFunction('0000:01:00.1', { ...SOUND, above, group: 2, driver: 'snd_hda_intel' });
+  host.addFunction('0000:02:00.0', { group: 3, driver: 'vfio-pci' });
+  host.file('/dev/vfio/vfio', '');
+  return host;
+}
+
+const rows = (stdout: string) => stdout.split('\n').map((line) => line.split(/ {2,}/));
+
+describe('without an IOMMU', () => {
+  it('prints every device, and says what is missing for VFIO', async () => {
+    using host = hostWithoutIommu();
+    using home = new CliHome();
+    const { status, stdout, stderr } = await home.run(['devices'], { env: envOf(host) });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(rows(stdout).map((row) => row.slice(0, 5))).toEqual([
+      ['ADDRESS', 'GROUP', 'DRIVER', 'ID', 'CLASS'],
+      ['0000:00:1f.2', '-', 'ahci', '8086:10d3', 'SATA controller'],
+      ['0000:3b:00.0', '-', 'nouveau', '10de:2204', 'VGA controller'],
+      [''],
+      ['missing for VFIO:'],
+      ['', 'there are no IOMMU groups (/sys/kernel/iommu_groups is empty)'],
+      ['', expect.stringContaining('intel_iommu=on')],
+      ['', expect.stringContaining('vfio-pci is not loaded')],
+      ['', expect.stringContaining('modprobe vfio-pci')],
+      [''],
+    ]);
+  });
+
+  it('prints the same as JSON, each device refused for want of a group', async () => {
+    using host = hostWithoutIommu();
+    using home = new CliHome();
+    const { status, document } = await home.json(['devices'], { env: envOf(host) });
+    expect(status).toBe(0);
+    expect(document).toMatchObject({
+      devices: [
+        { bdf: '0000:00:1f.2', driver: 'ahci', iommuGroup: null, groupMembers: [] },
+        {
+          bdf: '0000:3b:00.0',
+          vendorId: '0x10de',
+          deviceId: '0x2204',
+          classCode: '0x030000',
+          class: 'VGA controller',
+          driver: 'nouveau',
+          bars: [{ index: 0, kind: 'mem32', sizeBytes: 0x1000000 }],
+        },
+      ],
+      missing: [{ need: 'iommu' }, { need: 'vfio-pci' }],
+    });
+    const rejected = document.rejected as { bdf: string; reasons: { reason: string }[] }[];
+    expect(rejected.map(({ bdf }) => bdf)).toEqual(['0000:00:1f.2', '0000:3b:00.0']);
+    for (const { reasons } of rejected) {
+      expect(reasons.map(({ reason }) => reason)).toContain('no-iommu-group');
+    }
+  });
+});
+
+describe('with an IOMMU', () => {
+  it('names what is in the way of each device, and nothing for one that is free', async () => {
+    using host = hostWithIommu();
+    using home = new CliHome();
+    const { document } = await home.json(['devices'], { env: envOf(host) });
+    expect(document.missing).toEqual([]);
+    const reasons = new Map(
+      (document.rejected as { bdf: string; reasons: { reason: string; evidence: string }[] }[]).map(
+        (each) => [each.bdf, each.reasons],
+      ),
+    );
+    expect([...reasons.keys()]).not.toContain('0000:02:00.0');
+    expect(reasons.get('0000:00:01.0')).toMatchObject([{ reason: 'in-use.bridge' }]);
+    expect(reasons.get('0000:01:00.0')).toContainEqual(
+      expect.objectContaining({
+        reason: 'group-not-viable',
+        evidence: 'IOMMU group 2 also holds 0000:01:00.1 (driver snd_hda_intel)',
+      }),
+    );
+    expect(document.devices).toContainEqual(
+      expect.objectContaining({
+        bdf: '0000:01:00.0',
+        iommuGroup: 2,
+        groupMembers: ['0000:01:00.0', '0000:01:00.1'],
+      }),
+    );
+  });
+
+  it('prints one device alone, by any of its names', async () => {
+    using host = hostWithIommu();
+    using home = new CliHome();
+    for (const name of ['0000:02:00.0', '02:00.0', 'pci_0000_02_00_0']) {
+      const { status, document } = await home.json(['devices', name], { env: envOf(host) });
+      expect(status).toBe(0);
+      expect(document.devices).toMatchObject([{ bdf: '0000:02:00.0', driver: 'vfio-pci' }]);
+    }
+  });
+
+  it('refuses a device that the host does not have, with what comes near', async () => {
+    using host = hostWithIommu();
+    using home = new CliHome();
+    const { status, document } = await home.json(['devices', '0000:01:00.2'], {
+      env: envOf(host),
+    });
+    expect(status).toBe(3);
+    expect(document).toMatchObject({
+      error: {
+        code: 'NO_MATCH',
+        details: { nearMisses: expect.arrayContaining(['0000:01:00.0']) as unknown },
+      },
+    });
+  });
+
+  it('misses the node where /dev has none for a driver that is loaded', async () => {
+    using host = hostWithIommu();
+    using home = new CliHome();
+    host.remove('/dev/vfio/vfio');
+    const { document } = await home.json(['devices'], { env: envOf(host) });
+    expect(document.missing).toMatchObject([{ need: 'vfio-node' }]);
+  });
+});
+
+it('tells of a host that cannot be read, with status 3', async () => {
+  using home = new CliHome();
+  const { status, document } = await home.json(['devices'], {
+    env: { QMPLUG_SYSFS_ROOT: '/nonexistent', QMPLUG_PROC_ROOT: '/nonexistent' },
+  });
+  expect(status).toBe(3);
+  expect(document).toMatchObject({ error: { code: 'HOST_UNREADABLE' } });
+});
+
+it('has no colour and no control characters for a driver with an odd name', async () => {
+  using host = new HostTree();
+  using home = new CliHome();
+  host.addFunction('0000:3b:00.0', { driver: 'odd\u001b[31m', class: '0xff0000' });
+  const { stdout } = await home.run(['devices'], { env: envOf(host), terminal: true });
+  expect(stdout).toContain('odd\\x1b[31m');
+  expect(stdout).not.toContain('\u001b');
+  expect(stdout).toContain('device of no defined class');
+});

@@ -1,0 +1,139 @@
+// Kills an attach and a detach at every step boundary and mends what is left, on a real VM.
+//
+//   node kill-sweep.mjs '{"address":..., "otherAddress":..., "request":{...}, "qemuPid":N, "only":"attach"}'
+//
+// The killed operations are processes of their own; the mending is done here, in turn by the same
+// command and by `recover`; `odd` swaps the turns. `sweep` names
+// what is killed: attach, detach. Prints a JSON line for each boundary: {operation, boundary, mend, problem?}.
+import { spawn } from 'node:child_process';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { createEnvironment, openVm } from '../../dist/index.js';
+import { connectQmp } from '../../dist/qmp/index.js';
+
+const {
+  address,
+  otherAddress,
+  request,
+  qemuPid,
+  stateDir,
+  runDir,
+  odd = false,
+  sweep = ['attach', 'detach'],
+} = JSON.parse(process.argv[2]);
+const environment = createEnvironment({ stateDir, runDir });
+const observer = await connectQmp(otherAddress);
+
+const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+const orNone = (read) => {
+  try {
+    return read();
+  } catch {
+    return 'none';
+  }
+};
+
+/** Everything on the host and in the VM that an operation may touch, by name. */
+async function worldState() {
+  const state = {};
+  for (const bdf of orNone(() => readdirSync('/sys/bus/pci/devices'))) {
+    const device = join('/sys/bus/pci/devices', bdf);
+    state[`${bdf} driver`] = orNone(() => basename(readlinkSync(join(device, 'driver'))));
+    state[`${bdf} override`] = orNone(() => readFileSync(join(device, 'driver_override'), 'utf8'));
+  }
+  for (const node of [orNone(() => readdirSync('/dev/vfio'))].flat()) {
+    const { uid, gid, mode } = orNone(() => lstatSync(join('/dev/vfio', node)));
+    state[`/dev/vfio/${node}`] = `${uid}:${gid} ${mode?.toString(8)}`;
+  }
+  const limits = readFileSync(`/proc/${qemuPid}/limits`, 'utf8');
+  state.memlock = /Max locked memory.*/.exec(limits)?.[0];
+  const entries = await observer.execute('qom-list', { path: '/machine/peripheral' });
+  for (const { name, type } of entries) {
+    if (!type.startsWith('child<')) continue;
+    const path = `/machine/peripheral/${name}`;
+    const [bus, addr] = await Promise.all([
+      observer.execute('qom-get', { path, property: 'parent_bus' }),
+      observer.execute('qom-get', { path, property: 'addr' }),
+    ]);
+    state[`device ${name}`] = `${type} on ${bus} at ${addr}`;
+  }
+  state.reservations = files(environment.runtime.location, 'reservations').join();
+  state.planCount = files(environment.state.location, 'plans').length;
+  return state;
+}
+
+const files = (root, folder) =>
+  [orNone(() => readdirSync(join(root, folder)))].flat().filter((name) => name !== 'none');
+
+function difference(expected, actual) {
+  const names = [...new Set([...Object.keys(expected), ...Object.keys(actual)])];
+  const lines = names
+    .filter((name) => expected[name] !== actual[name])
+    .map((name) => `${name}: ${actual[name]} instead of ${expected[name]}`);
+  return lines.length === 0 ? undefined : lines.join('; ');
+}
+
+async function withVm(work) {
+  const vm = await openVm(address, { environment });
+  try {
+    return await work(vm);
+  } finally {
+    await vm.close();
+  }
+}
+
+const id = request.id ?? request.device;
+const operations = {
+  attach: (vm) => vm.attach(request),
+  detach: (vm) => vm.detach(id),
+  recover: (vm) => vm.recover(),
+};
+
+/** Runs an operation in a process that dies at its Nth boundary; the boundary, or undefined if it ended before. */
+async function killedAt(operation, killAt) {
+  const specification = { address, do: operation, request, what: id, killAt, stateDir, runDir };
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'operate.mjs'), JSON.stringify(specification)],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let output = '';
+  child.stdout.on('data', (text) => (output += text));
+  child.stderr.on('data', (text) => (output += text));
+  const signal = await new Promise((resolve) => child.on('close', (_, by) => resolve(by)));
+  if (signal === 'SIGKILL') return true;
+  if (!output.includes('"ok"')) throw new Error(`${operation} failed by itself: ${output}`);
+  return false;
+}
+
+const detached = await worldState();
+await withVm(operations.attach);
+const attached = await worldState();
+await withVm(operations.detach);
+const problem = difference(detached, await worldState());
+say({ operation: 'detach', boundary: 'none', mend: 'none', problem });
+
+for (const operation of sweep) {
+  const [before, after] = operation === 'attach' ? [detached, attached] : [attached, detached];
+  for (let boundary = 0; ; boundary += 1) {
+    if (operation === 'detach') await withVm(operations.attach);
+    if (!(await killedAt(operation, boundary))) {
+      if (operation === 'attach') await withVm(operations.detach);
+      break;
+    }
+    const mend = (boundary % 2 === 0) === odd ? 'recover' : operation;
+    await withVm(operations[mend]);
+    const state = await worldState();
+    // A recovery may go either way, but all the way.
+    const goals = mend === 'recover' ? [before, after] : [after];
+    const differences = goals.map((goal) => difference(goal, state));
+    const wrong = differences.every((each) => each !== undefined) ? differences[0] : undefined;
+    say({ operation, boundary, mend, problem: wrong });
+    await withVm(operations.detach);
+    const leftOver = difference(detached, await worldState());
+    if (leftOver !== undefined) say({ operation, boundary, mend: 'detach', problem: leftOver });
+  }
+}
+await observer.close();
