@@ -31,7 +31,6 @@ export type ErrorCode =
   | 'VM_NOT_LOCAL'
   | 'VM_GONE'
   | 'UNSUPPORTED_MACHINE'
-  | 'NOT_ATTACHED'
   | 'ATTACHED_ELSEWHERE'
   | 'ID_TAKEN'
   | 'NO_FREE_PORT'

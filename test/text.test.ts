@@ -18,7 +18,6 @@ describe('escapeControl', () => {
   it('leaves nothing that acts on a terminal, whatever comes', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
-         
         expect(escapeControl(text)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/);
       }),
     );

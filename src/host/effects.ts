@@ -1,3 +1,5 @@
+import { HostError } from '../errors.js';
+
 /** What `stat` tells of a node (never following a final symbolic link). */
 export interface HostStat {
   readonly kind: 'file' | 'directory' | 'link' | 'character' | 'block' | 'other';
@@ -55,7 +57,7 @@ export interface MemlockLimit {
 }
 
 /** A failed effect, with what the kernel said. */
-export class HostIoError extends Error {
+export class HostIoError extends HostError {
   /** Name of the errno, for example `EBUSY`; `ETIMEDOUT` where the deadline passed. */
   readonly errno: string;
   readonly path: string;
@@ -70,14 +72,22 @@ export class HostIoError extends Error {
     path: string,
     options: { cause?: unknown; stuck?: boolean; childPid?: number | undefined } = {},
   ) {
-    super(
-      `${operation} ${path}: ${errno}`,
-      options.cause === undefined ? undefined : { cause: options.cause },
-    );
-    this.name = 'HostIoError';
+    const { cause, stuck = false, childPid } = options;
+    super(stuck ? 'STUCK' : 'HOST_IO', `${operation} ${path}: ${errno}`, {
+      cause,
+      remedy: stuck ? 'see what holds the device: dmesg | tail' : REMEDIES[errno],
+      details: { path, errno, operation, childPid: childPid ?? null },
+    });
     this.errno = errno;
     this.path = path;
-    this.stuck = options.stuck ?? false;
-    this.childPid = options.childPid;
+    this.stuck = stuck;
+    this.childPid = childPid;
   }
 }
+
+const REMEDIES: Readonly<Partial<Record<string, string>>> = {
+  EACCES: 'run as root',
+  EPERM: 'run as root',
+  EROFS: 'this tree is for reading only',
+  EIO: 'see what the kernel says of it: dmesg | tail',
+};

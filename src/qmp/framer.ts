@@ -78,7 +78,9 @@ export class JsonFramer {
    */
   push(chunk: Uint8Array): void {
     if (this.#failure) throw this.#failure;
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    const bytes = Buffer.isBuffer(chunk)
+      ? chunk
+      : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     try {
       this.#scan(bytes);
     } catch (error) {
@@ -119,7 +121,7 @@ export class JsonFramer {
         case CLOSE_BRACKET:
           if (this.#depth === 0) throw strayByte(byte);
           this.#depth -= 1;
-          if (this.#depth === 0) this.#complete(bytes.subarray(start, at + 1));
+          if (this.#depth === 0) this.#complete(bytes, start, at + 1);
           break;
         case QUOTE:
           if (this.#depth === 0) throw strayByte(byte);
@@ -138,14 +140,14 @@ export class JsonFramer {
           if (this.#depth === 0) throw strayByte(byte);
       }
     }
-    if (this.#depth > 0) this.#keep(bytes.subarray(start));
+    if (this.#depth > 0) this.#keep(bytes, start, bytes.length);
   }
 
-  #complete(tail: Buffer): void {
-    this.#checkSize(this.#partialBytes + tail.length);
-    let message = tail;
+  #complete(bytes: Buffer, start: number, end: number): void {
+    this.#checkSize(this.#partialBytes + end - start);
+    let message = bytes.subarray(start, end);
     if (this.#partialBytes > 0) {
-      this.#keep(tail);
+      this.#keep(bytes, start, end);
       message = this.#partial.subarray(0, this.#partialBytes);
     }
     if (!isUtf8(message)) throw new ProtocolError('PROTOCOL', 'A message is not UTF-8');
@@ -156,8 +158,8 @@ export class JsonFramer {
     this.#onMessage(text);
   }
 
-  #keep(part: Buffer): void {
-    const needed = this.#partialBytes + part.length;
+  #keep(bytes: Buffer, start: number, end: number): void {
+    const needed = this.#partialBytes + end - start;
     this.#checkSize(needed);
     if (needed > this.#partial.length) {
       // Doubling keeps the copying linear even when bytes come one by one.
@@ -166,7 +168,7 @@ export class JsonFramer {
       this.#partial.copy(larger, 0, 0, this.#partialBytes);
       this.#partial = larger;
     }
-    part.copy(this.#partial, this.#partialBytes);
+    bytes.copy(this.#partial, this.#partialBytes, start, end);
     this.#partialBytes = needed;
   }
 

@@ -67,7 +67,7 @@ beforeAll(async () => {
     ...[0, 1, 2, 3].map(rootPort),
   ];
   qemu = spawn('qemu-system-x86_64', args.flat(), { stdio: ['ignore', 'ignore', 'inherit'] });
-  await vi.waitFor(() => access(socket('contended')), { timeout: 10_000, interval: 10 });
+  await vi.waitFor(() => access(socket('contended')), { timeout: 30_000, interval: 10 });
 });
 
 afterAll(async () => {
@@ -264,7 +264,7 @@ describe('a monitor', () => {
     );
     await vi.waitFor(() => {
       expect(messages).toHaveLength(3);
-    }, 5_000);
+    }, 20_000);
     expect(chunkCount).toBeGreaterThan(3);
     expect(messages[2]?.split('\n').length).toBeGreaterThan(1_000);
     transport.close();
@@ -311,9 +311,12 @@ describe('the death of QEMU', () => {
     const session = await open();
     qemu.kill('SIGSTOP');
     const waiting = queryStatus(session).catch((error: unknown) => error);
+    // Its sockets go one by one; only a process that has gone refuses for certain.
+    const exited = once(qemu, 'exit');
     qemu.kill('SIGKILL');
     expect(await waiting).toMatchObject({ name: 'DisconnectedError', code: 'DISCONNECTED' });
     expect(await session.closed).toMatchObject({ code: 'DISCONNECTED' });
+    await exited;
     await expect(connectQmp(socket('main'))).rejects.toMatchObject({
       code: 'CONNECT_FAILED',
       details: { errno: 'ECONNREFUSED' },

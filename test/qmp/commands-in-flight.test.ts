@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { QmpError } from '../../src/errors.js';
 import { OutcomeUnknownError, TimeoutError } from '../../src/errors.js';
@@ -293,8 +294,10 @@ describe('AbortSignal', () => {
     const { peer, session } = await readySession();
     const controller = new AbortController();
     const reply = session.execute('query-status', undefined, { signal: controller.signal });
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
     peer.answer(0, 1);
     expect(await reply).toBe(1);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
     controller.abort();
     await settled();
     expect(session.stats.lateReplyCount).toBe(0);

@@ -33,10 +33,11 @@ function listen(transport: QmpTransport): Heard {
 }
 
 const refusal = (code: string): unknown => expect.objectContaining({ code });
+const eventually = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 5 });
 const closedOf = (heard: Heard) =>
-  vi.waitFor(() => {
+  eventually(() => {
     expect(heard.closed).toBe(true);
-  }, 5_000);
+  });
 
 /** A QMP server in shell: greets, answers two requests, prints to stderr. */
 const SHELL_SERVER = `printf '%s' '${GREETING.trim()}'; echo one >&2; echo two >&2
@@ -63,7 +64,7 @@ describe('a unix socket', () => {
       socket.end('x'.repeat(300_000)),
     );
     const transport = await connectTransport(path);
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(server.sockets).toHaveLength(1);
     });
     const heard = listen(transport);
@@ -101,7 +102,7 @@ describe('a unix socket', () => {
     const clock = new FakeClock();
     const connecting = connectTransport(path, { clock });
     const sawPause = vi.spyOn(clock, 'after');
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(sawPause).toHaveBeenCalledWith(5, expect.anything());
     });
     await unlink(path);
@@ -126,7 +127,7 @@ describe('a unix socket', () => {
     const failed = expect(
       connectTransport(path, { clock, signal: controller.signal }),
     ).rejects.toThrow(refusal('ABORTED'));
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(sawPause).toHaveBeenCalledWith(5, expect.anything());
     });
     controller.abort();
@@ -244,9 +245,9 @@ describe('a command', () => {
     const stubborn = `exec:sh -c "trap '' TERM; printf up; exec sleep 600"`;
     const transport = await connectTransport(stubborn, { clock });
     const heard = listen(transport);
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(heard.text).toBe('up');
-    }, 5_000);
+    });
     transport.close();
     transport.close();
     await clock.advance(500);
