@@ -48,7 +48,7 @@ const put: StepHandler<Put, World, string> = {
     world.presence ?? (world.things.has(name) ? 'present' : 'absent'),
 };
 
-const fails = (error: unknown) => () => Promise.reject(error as Error);
+const fails = (error: Error) => () => Promise.reject(error);
 const waits = (reason: string) => async () => ({ waiting: reason });
 
 describe('Interpreter', () => {

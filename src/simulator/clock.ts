@@ -1,0 +1,173 @@
+import type { Clock } from '../clock.js';
+
+interface Timer {
+  readonly atMs: number;
+  readonly serial: number;
+  readonly callback: () => void;
+}
+
+/**
+ * Turns of the event loop after which nothing that needs no outside help is left to do. Promise
+ * callbacks run to the end within one turn; a second one covers `setImmediate` inside them.
+ */
+const SETTLE_TURNS = 2;
+
+/** Rounds in which several who wait find nothing to do, after which nobody will. */
+const IDLE_ROUNDS = 8;
+
+const nextTurn = () =>
+  new Promise<void>((resolve) => {
+    setImmediate(resolve);
+  });
+
+/**
+ * A clock that only moves when told to, or when all else is idle. Timers fire in order of time,
+ * and of creation where the time is the same, so that a run depends on nothing but its inputs.
+ */
+export class VirtualClock implements Clock {
+  #nowMs = 0;
+  #serial = 0;
+  #timers: Timer[] = [];
+  /** Work outside the clock (real files, child processes) that must end before time moves. */
+  readonly #outside = new Set<Promise<unknown>>();
+  #onTimer: (() => void) | undefined;
+  #waiterCount = 0;
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  after(delayMs: number, callback: () => void): () => void {
+    const timer: Timer = {
+      atMs: this.#nowMs + Math.max(0, delayMs),
+      serial: this.#serial++,
+      callback,
+    };
+    const place = this.#timers.findIndex((other) => other.atMs > timer.atMs);
+    this.#timers.splice(place === -1 ? this.#timers.length : place, 0, timer);
+    this.#onTimer?.();
+    return () => {
+      const index = this.#timers.indexOf(timer);
+      if (index !== -1) this.#timers.splice(index, 1);
+    };
+  }
+
+  /** Timers that have not fired yet. */
+  get pendingCount(): number {
+    return this.#timers.length;
+  }
+
+  /** When the next timer is due, or undefined when there is none. */
+  get nextAtMs(): number | undefined {
+    return this.#timers[0]?.atMs;
+  }
+
+  /** Resolves after `delayMs` of virtual time. */
+  delay(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(delayMs, resolve);
+    });
+  }
+
+  /** Holds the time still until real input or output has ended; returns the same promise. */
+  whileOutside<T>(work: Promise<T>): Promise<T> {
+    this.#outside.add(work);
+    const done = () => this.#outside.delete(work);
+    work.then(done, done);
+    return work;
+  }
+
+  /** Lets everything run that needs no time. */
+  async settle(): Promise<void> {
+    do {
+      if (this.#outside.size > 0) await Promise.allSettled([...this.#outside]);
+      for (let turn = 0; turn < SETTLE_TURNS; turn++) await nextTurn();
+    } while (this.#outside.size > 0);
+  }
+
+  /** Moves time forward by `deltaMs`, firing on the way whatever comes due. */
+  async advance(deltaMs: number): Promise<void> {
+    const targetMs = this.#nowMs + deltaMs;
+    await this.settle();
+    while (this.#fireNext(targetMs)) await this.settle();
+    this.#nowMs = targetMs;
+  }
+
+  /**
+   * Jumps from timer to timer until none is left or `limitMs` of virtual time have passed.
+   * Returns false when the limit came first.
+   */
+  async runUntilIdle(limitMs = 3_600_000): Promise<boolean> {
+    const targetMs = this.#nowMs + limitMs;
+    await this.settle();
+    while (this.#fireNext(targetMs)) await this.settle();
+    return this.#timers.length === 0;
+  }
+
+  /**
+   * Jumps from timer to timer until the promise settles, and returns its outcome. Several may wait
+   * at once.
+   *
+   * @throws {Error} when nothing is left that could settle it, or `limitMs` of virtual time passed.
+   */
+  async runUntil<T>(promise: Promise<T>, limitMs = 3_600_000): Promise<T> {
+    const targetMs = this.#nowMs + limitMs;
+    let settled = false;
+    const mark = () => {
+      settled = true;
+    };
+    promise.then(mark, mark);
+    this.#waiterCount++;
+    try {
+      await this.settle();
+      // The callback above changes `settled` behind the type checker's back.
+      for (let idleRounds = 0; !(settled as boolean);) {
+        idleRounds = this.#fireNext(targetMs) ? 0 : idleRounds + 1;
+        // Whoever runs beside us may be about to do something.
+        if (idleRounds > (this.#waiterCount === 1 ? 0 : IDLE_ROUNDS)) throw this.#stalled(limitMs);
+        await this.settle();
+      }
+      return await promise;
+    } finally {
+      this.#waiterCount--;
+    }
+  }
+
+  #stalled(limitMs: number): Error {
+    return new Error(
+      this.#timers.length === 0
+        ? `Nothing is left at ${this.#nowMs} ms that could end the wait`
+        : `Still waiting after ${limitMs} ms of virtual time`,
+    );
+  }
+
+  /** Jumps on its own whenever all else is idle, until the returned function is called. */
+  automatic(): () => void {
+    let running = true;
+    const loop = async () => {
+      await this.settle();
+      while (running) {
+        if (!this.#fireNext(Infinity)) {
+          await new Promise<void>((resolve) => {
+            this.#onTimer = resolve;
+          });
+        }
+        await this.settle();
+      }
+    };
+    void loop();
+    return () => {
+      running = false;
+      this.#onTimer?.();
+    };
+  }
+
+  #fireNext(limitMs: number): boolean {
+    const timer = this.#timers[0];
+    if (timer === undefined || timer.atMs > limitMs) return false;
+    this.#timers.shift();
+    this.#nowMs = timer.atMs;
+    timer.callback();
+    return true;
+  }
+}

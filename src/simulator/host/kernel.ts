@@ -1,0 +1,383 @@
+import type { Clock } from '../../clock.js';
+import type { MemlockLimit } from '../../host/effects.js';
+import { compareBdf, toBdf, type Bdf } from '../../pci/pci-address.js';
+import type { Trace } from '../trace.js';
+import type { FunctionConfig, HostConfig, ProcessConfig } from './config.js';
+import { DriverRegistry } from './driver-registry.js';
+import { driverMatches, isVfioDriver, moduleOf, probe, type Driver } from './drivers.js';
+import { KernelError } from './errno.js';
+import { createFunction, isBridge, type PciFunction } from './pci-function.js';
+import { ProcessTable, type Process } from './processes.js';
+import { readNumVfs, virtualFunction } from './sriov.js';
+import { Vfio, type DeviceNode } from './vfio.js';
+
+/** driver_set_override refuses a page and more, and sysfs hands over at most a page. */
+const OVERRIDE_LIMIT = 4095;
+/** vfio_unregister_group_dev asks the user again at this interval (Linux 6.12). */
+const DEVICE_REQUEST_MS = 10_000;
+
+/** Called when somebody on the host wants a device back that a process has open. */
+export type DeviceRequestListener = (bdf: Bdf, count: number) => void;
+
+/**
+ * The part of a Linux host that VFIO concerns: PCI functions and their drivers, IOMMU groups,
+ * processes, modules. Every operation does what the kernel does, including the successes that
+ * change nothing and the waits that end only when the user lets go.
+ */
+export class Kernel {
+  readonly config: HostConfig;
+  readonly clock: Clock;
+  readonly trace: Trace;
+  readonly processes = new ProcessTable();
+  readonly vfio: Vfio;
+  readonly parameters = new Map<string, string>([
+    ['vfio_iommu_type1/allow_unsafe_interrupts', 'N'],
+    ['vfio_iommu_type1/disable_hugepages', 'N'],
+    ['vfio_iommu_type1/dma_entry_limit', '65535'],
+    ['vfio_pci/disable_idle_d3', 'N'],
+    ['vfio_pci/enable_sriov', 'N'],
+    ['vfio_pci/disable_denylist', 'N'],
+    ['vfio_pci/nointxmask', 'N'],
+    ['vfio_pci/disable_vga', 'N'],
+  ]);
+  readonly #functions = new Map<Bdf, PciFunction>();
+  /** The functions in order, until the next one comes or goes. */
+  #ordered: readonly PciFunction[] | undefined;
+  /** Functions that `remove` took away; `rescan` finds them again. */
+  readonly #removed = new Map<Bdf, FunctionConfig>();
+  readonly #registry: DriverRegistry;
+  readonly #listeners = new Map<number, DeviceRequestListener>();
+  readonly vfioControlNode: DeviceNode = {
+    major: 10,
+    minor: 196,
+    inode: 600n,
+    uid: 0,
+    gid: 0,
+    mode: 0o666,
+  };
+  readonly iommuNode: DeviceNode = {
+    major: 10,
+    minor: 127,
+    inode: 601n,
+    uid: 0,
+    gid: 0,
+    mode: 0o660,
+  };
+
+  constructor(config: HostConfig, clock: Clock, trace: Trace) {
+    this.config = config;
+    this.clock = clock;
+    this.trace = trace;
+    this.vfio = new Vfio({
+      members: (group) => this.members(group),
+      process: (pid) => this.processes.require(pid),
+      cdev: config.cdev ?? false,
+      interruptRemapping: config.interruptRemapping ?? true,
+      allowUnsafeInterrupts: () =>
+        this.parameters.get('vfio_iommu_type1/allow_unsafe_interrupts') === 'Y',
+    });
+    this.#registry = new DriverRegistry(config);
+    for (const fn of config.functions ?? []) this.#discover(fn);
+    this.processes.start({
+      pid: 1,
+      command: 'systemd',
+      memlock: { soft: 8_388_608n, hard: 8_388_608n },
+    });
+    for (const process of config.processes ?? []) this.processes.start(process);
+  }
+
+  /** A function appears as at boot: with the driver its configuration names. */
+  #discover(config: FunctionConfig): void {
+    const fn = createFunction(config);
+    this.#insert(fn);
+    fn.driverOverride = config.driverOverride;
+    const driver = config.driver === undefined ? config.nativeDriver : config.driver;
+    if (driver !== undefined && driver !== null) {
+      if (isVfioDriver(driver)) this.loadModule(driver);
+      fn.driver = driver;
+      if (isVfioDriver(driver)) this.vfio.deviceBound(fn);
+    }
+    if (fn.sriov && config.sriov?.numVfs !== undefined) this.#enableVfs(fn, config.sriov.numVfs);
+  }
+
+  // What there is
+
+  /** In numeric order. */
+  get functions(): readonly PciFunction[] {
+    this.#ordered ??= [...this.#functions.values()].sort((a, b) => compareBdf(a.bdf, b.bdf));
+    return this.#ordered;
+  }
+
+  #insert(fn: PciFunction): void {
+    this.#functions.set(fn.bdf, fn);
+    this.#ordered = undefined;
+  }
+
+  #drop(bdf: Bdf): void {
+    this.#functions.delete(bdf);
+    this.#ordered = undefined;
+  }
+
+  get drivers(): ReadonlyMap<string, Driver> {
+    return this.#registry.drivers;
+  }
+
+  get loadedModules(): ReadonlySet<string> {
+    return this.#registry.loaded;
+  }
+
+  find(bdf: string): PciFunction | undefined {
+    return this.#functions.get(bdf as Bdf);
+  }
+
+  /** Members of a group in numeric order. */
+  members(group: number): readonly PciFunction[] {
+    return this.functions.filter(({ config }) => config.group === group);
+  }
+
+  get groups(): readonly number[] {
+    const ids = this.functions.map(({ config }) => config.group).filter((id) => id !== undefined);
+    return [...new Set(ids)].sort((a, b) => a - b);
+  }
+
+  bound(driver: string): readonly PciFunction[] {
+    return this.functions.filter((fn) => fn.driver === driver);
+  }
+
+  /** @throws {KernelError} `ENODEV`, as a driver's file answers for a device it does not find. */
+  #require(text: string): PciFunction {
+    const fn = this.find(text.trim());
+    if (fn === undefined) throw new KernelError('ENODEV');
+    return fn;
+  }
+
+  // Drivers
+
+  /** `drivers/<name>/bind`. */
+  bind(driverName: string, text: string): Promise<void> {
+    const fn = this.#require(text);
+    return fn.lock.run(() => {
+      this.#mustExist(fn);
+      const driver = this.drivers.get(driverName);
+      if (driver === undefined || !driverMatches(driver, fn)) throw new KernelError('ENODEV');
+      if (fn.driver !== undefined) throw new KernelError('EBUSY');
+      this.#probe(driver, fn);
+    });
+  }
+
+  /** `drivers/<name>/unbind`, also reached as `<device>/driver/unbind`. */
+  unbind(driverName: string, text: string): Promise<void> {
+    const fn = this.#require(text);
+    if (fn.driver !== driverName) throw new KernelError('ENODEV');
+    return fn.lock.run(async () => {
+      this.#mustExist(fn);
+      if (fn.driver !== driverName) throw new KernelError('ENODEV');
+      await this.#releaseDriver(fn);
+    });
+  }
+
+  /** `drivers_probe`: succeeds whether or not a driver took the device. */
+  probeDrivers(text: string): Promise<void> {
+    const fn = this.#require(text);
+    return fn.lock.run(() => {
+      this.#mustExist(fn);
+      this.#attach(fn);
+    });
+  }
+
+  /** Tries the drivers in order of registration, as the core does, and tells nobody. */
+  #attach(fn: PciFunction): void {
+    for (const driver of this.drivers.values()) this.#tryProbe(driver, fn);
+  }
+
+  #tryProbe(driver: Driver, fn: PciFunction): void {
+    if (fn.driver !== undefined || !driverMatches(driver, fn)) return;
+    try {
+      this.#probe(driver, fn);
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      this.trace.add('kernel', `probe of ${fn.bdf} with ${driver.name} failed: ${error.errno}`);
+    }
+  }
+
+  #probe(driver: Driver, fn: PciFunction): void {
+    const group = fn.config.group;
+    probe(driver, fn, {
+      hasGroup: group !== undefined && this.config.iommu !== 'none',
+      groupOwned: group !== undefined && this.vfio.ownerOf(group) !== undefined,
+    });
+    fn.driver = driver.name;
+    if (isVfioDriver(driver.name)) this.vfio.deviceBound(fn);
+    this.trace.add('kernel', `${fn.bdf} bound to ${driver.name}`);
+  }
+
+  /** Waits, if need be for ever, until whoever has the VFIO device open closes it. */
+  async #releaseDriver(fn: PciFunction): Promise<void> {
+    const driver = fn.driver;
+    if (isVfioDriver(driver)) await this.#waitUntilClosed(fn);
+    fn.driver = undefined;
+    if (isVfioDriver(driver)) this.vfio.deviceUnbound(fn);
+    this.trace.add('kernel', `${fn.bdf} unbound from ${driver ?? 'nothing'}`);
+  }
+
+  async #waitUntilClosed(fn: PciFunction): Promise<void> {
+    for (let count = 0; fn.openedBy !== undefined; count++) {
+      this.trace.add('kernel', `${fn.bdf}: Relaying device request to user (#${count})`);
+      this.#listeners.get(fn.openedBy)?.(fn.bdf, count);
+      // The request may have been answered on the spot.
+      if ((fn.openedBy as number | undefined) === undefined) return;
+      await new Promise<void>((resolve) => {
+        const cancel = this.clock.after(DEVICE_REQUEST_MS, resolve);
+        fn.closeWaiters.push(() => {
+          cancel();
+          resolve();
+        });
+      });
+    }
+  }
+
+  /** QEMU registers for `x-req`; the kernel calls back at the first request and every 10 s. */
+  onDeviceRequest(pid: number, listener: DeviceRequestListener): void {
+    this.#listeners.set(pid, listener);
+  }
+
+  /** @throws {KernelError} `EINVAL` for 4095 bytes and more. */
+  setOverride(fn: PciFunction, data: string): Promise<void> | void {
+    if (Buffer.byteLength(data) >= OVERRIDE_LIMIT) throw new KernelError('EINVAL');
+    const set = () => {
+      const [name = ''] = data.split('\n');
+      fn.driverOverride = name === '' ? undefined : name;
+    };
+    return this.config.overrideTakesDeviceLock === true ? fn.lock.run(set) : set();
+  }
+
+  overrideText(fn: PciFunction): string | Promise<string> {
+    const text = () => `${fn.driverOverride ?? '(null)'}\n`;
+    return this.config.overrideTakesDeviceLock === true ? fn.lock.run(text) : text();
+  }
+
+  /** `new_id`: the driver then takes every unbound function with this id. */
+  addDynamicId(driverName: string, data: string): void {
+    this.#registry.addId(driverName, data);
+    const driver = this.drivers.get(driverName);
+    for (const fn of this.functions) {
+      if (driver && !fn.lock.held) this.#tryProbe(driver, fn);
+    }
+  }
+
+  removeDynamicId(driverName: string, data: string): void {
+    this.#registry.removeId(driverName, data);
+  }
+
+  /** @throws {KernelError} `ENOENT` for a module the host does not have. */
+  loadModule(name: string): void {
+    if (this.#registry.load(name)) this.trace.add('kernel', `module ${moduleOf(name)} loaded`);
+  }
+
+  // Coming and going of functions
+
+  /** Surprise removal, or `remove`: everything that has the device's path fails from now on. */
+  vanish(bdf: string): void {
+    const fn = this.find(bdf);
+    if (fn === undefined) return;
+    for (const vf of fn.virtfns) this.vanish(vf);
+    this.#drop(fn.bdf);
+    this.#removed.set(fn.bdf, fn.config);
+    if (isVfioDriver(fn.driver)) {
+      fn.driver = undefined;
+      this.vfio.deviceUnbound(fn);
+    }
+    this.trace.add('kernel', `${fn.bdf} is gone`);
+  }
+
+  /** `<device>/remove`. */
+  remove(fn: PciFunction): Promise<void> {
+    return fn.lock.run(async () => {
+      this.#mustExist(fn);
+      if (fn.driver !== undefined) await this.#releaseDriver(fn);
+      this.vanish(fn.bdf);
+    });
+  }
+
+  /** `/sys/bus/pci/rescan`: removed functions come back without override, on their native driver. */
+  rescan(): void {
+    for (const [bdf, config] of this.#removed) {
+      this.#removed.delete(bdf);
+      const fn = createFunction(config);
+      this.#insert(fn);
+      this.#attach(fn);
+    }
+  }
+
+  #mustExist(fn: PciFunction): void {
+    if (this.#functions.get(fn.bdf) !== fn) throw new KernelError('ENODEV');
+  }
+
+  /** `sriov_numvfs`. */
+  setNumVfs(fn: PciFunction, data: string): Promise<void> {
+    return fn.lock.run(async () => {
+      this.#mustExist(fn);
+      const change = readNumVfs(fn, data);
+      if (change === 'none') return;
+      if (change.count === 0) await this.#disableVfs(fn);
+      else this.#enableVfs(fn, change.count);
+    });
+  }
+
+  #enableVfs(fn: PciFunction, count: number): void {
+    if (fn.sriov === undefined) return;
+    fn.sriov.numVfs = count;
+    for (let index = 0; index < count; index++) {
+      const vf = createFunction(virtualFunction(fn, index, this.#freeGroup()), fn.bdf);
+      this.#insert(vf);
+      fn.virtfns.push(vf.bdf);
+      if (fn.sriov.autoprobe) this.#attach(vf);
+    }
+  }
+
+  async #disableVfs(fn: PciFunction): Promise<void> {
+    for (const bdf of fn.virtfns) {
+      const vf = this.find(bdf);
+      if (vf?.driver !== undefined) await this.#releaseDriver(vf);
+      this.#drop(bdf);
+    }
+    fn.virtfns = [];
+    if (fn.sriov) fn.sriov.numVfs = 0;
+  }
+
+  #freeGroup(): number {
+    return Math.max(-1, ...this.groups) + 1;
+  }
+
+  // Processes
+
+  startProcess(config: ProcessConfig): Process {
+    return this.processes.start(config);
+  }
+
+  /** SIGKILL, or an orderly end: descriptors are closed, VFIO devices given back. */
+  endProcess(pid: number): void {
+    if (this.processes.get(pid) === undefined) return;
+    this.#listeners.delete(pid);
+    this.vfio.releaseAll(pid, this.functions);
+    this.processes.end(pid);
+    this.trace.add('kernel', `process ${pid} is gone`);
+  }
+
+  setMemlock(pid: number, limit: MemlockLimit): void {
+    this.processes.require(pid).memlock = limit;
+  }
+
+  /** Bridges that lead to the function, outermost first. */
+  pathTo(fn: PciFunction): readonly Bdf[] {
+    const path: Bdf[] = [];
+    let parent = fn.config.parent;
+    while (parent !== undefined && path.length < 16) {
+      const bridge = this.find(toBdf(parent));
+      if (bridge === undefined || !isBridge(bridge)) break;
+      path.unshift(bridge.bdf);
+      parent = bridge.config.parent;
+    }
+    return path;
+  }
+}

@@ -1,0 +1,93 @@
+import type { Machine } from './machine.js';
+import { isPortBus, slotOf, type PciBus, type PciDevice } from './model.js';
+import type { Release } from './releases.js';
+
+/**
+ * ACPI PCI hot-plug of q35 (hw/acpi/pcihp.c): two registers per numbered bus say which slots came
+ * and which shall go; the guest ejects a slot by writing its bit.
+ */
+
+/**
+ * Numbers every bus that takes hot-plug, once, at first reset: newest device first, each bridge
+ * before what is behind it.
+ */
+export function assignBsels(machine: Machine): void {
+  let next = 0;
+  const walk = (bus: PciBus) => {
+    if (takesBsel(bus)) bus.bsel = next++;
+    for (const { device } of [...bus.children].reverse()) {
+      if (device.childBus) walk(device.childBus);
+    }
+  };
+  walk(machine.rootBus);
+}
+
+/** Ports below an expander get a number too, although they are served by native hot-plug. */
+function takesBsel(bus: PciBus): boolean {
+  return bus.bridge !== undefined && (bus.hotplug === 'acpi' || bus.hotplug === 'native');
+}
+
+/** Whether the bus hangs below an expander: its ports stay native whatever the machine does. */
+export function isBelowExpander(bus: PciBus): boolean {
+  for (let here: PciBus | undefined = bus; here; here = here.bridge?.bus) {
+    if (here.typeName === 'pxb-pcie-bus') return true;
+  }
+  return false;
+}
+
+/** Whether `device_add` and `device_del` may name the bus at all. */
+export function isHotpluggable(bus: PciBus): boolean {
+  return bus.hotplug !== 'none';
+}
+
+/** How a bus that comes with the machine will hot-plug. */
+export function hotplugOf(
+  bus: PciBus,
+  mode: 'acpi' | 'native',
+  release: Pick<Release, 'hotplugBelowUpstream'>,
+): PciBus['hotplug'] {
+  const { bridge } = bus;
+  if (bridge === undefined || bridge.type.kind === 'host-bridge') return 'none';
+  if (bridge.type.kind === 'upstream-port' && !release.hotplugBelowUpstream) return 'none';
+  if (mode === 'acpi' && !bridge.hotplugged && !isBelowExpander(bus)) {
+    return bridge.properties.get('hotplug') === false ? 'none' : 'acpi';
+  }
+  if (isPortBus(bus)) return 'native';
+  const shpc = bridge.type.name === 'pcie-pci-bridge' || bridge.properties.get('shpc') === true;
+  return bridge.type.kind === 'pci-bridge' && shpc ? 'shpc' : 'none';
+}
+
+export function acpiPlug(machine: Machine, device: PciDevice): void {
+  if (!device.hotplugged) return;
+  device.bus.acpi.up.add(slotOf(device));
+  machine.guest?.acpiEvent();
+}
+
+/** The latch is "now": a repeat is accepted at once, except at virtual time 0, where it never ends. */
+export function acpiRequestUnplug(machine: Machine, device: PciDevice): void {
+  device.unplugLatchMs = Math.floor(machine.virtual.now());
+  device.bus.acpi.down.add(slotOf(device));
+  machine.guest?.acpiEvent();
+}
+
+/** The guest's write to the eject register: every function of the slot goes, cold bridges stay. */
+export function acpiEject(machine: Machine, bus: PciBus, slot: number): void {
+  bus.acpi.down.delete(slot);
+  bus.acpi.up.delete(slot);
+  const going = bus.children
+    .map(({ device }) => device)
+    .filter((device) => slotOf(device) === slot && (!device.childBus || device.hotplugged))
+    .reverse();
+  if (going.length > 0) machine.unparent(going);
+}
+
+/** A reset completes every pending unplug, in order of bus number and slot. */
+export function acpiReset(machine: Machine): void {
+  const numbered = machine.buses
+    .filter(({ bsel, hotplug }) => bsel !== undefined && hotplug === 'acpi')
+    .sort((a, b) => (a.bsel ?? 0) - (b.bsel ?? 0));
+  for (const bus of numbered) {
+    for (const slot of [...bus.acpi.down].sort((a, b) => a - b)) acpiEject(machine, bus, slot);
+    bus.acpi.up.clear();
+  }
+}

@@ -1,0 +1,88 @@
+import { KernelError } from '../host/errno.js';
+import type { Faults } from '../faults.js';
+import { isBridge, type PciFunction } from '../host/pci-function.js';
+import type { Kernel } from '../host/kernel.js';
+import { VfioOpenError, type VfioBackend, type VfioOpenStage } from './vfio-backend.js';
+
+/** How long a device stays busy that is given back slowly, in ms. */
+const SLOW_RELEASE_MS = 900;
+
+/** vfio-pci of one QEMU process on the simulated kernel. */
+export function kernelBackend(
+  kernel: Kernel,
+  faults: Faults,
+  pid: number,
+  vm: string,
+): VfioBackend {
+  const opened = new Map<string, PciFunction>();
+  const find = (path: string) => kernel.find(path.split('/').at(-1) ?? '');
+  return {
+    exists: (path) => path.startsWith('/sys/') && find(path) !== undefined,
+    describe: (path) => {
+      const fn = find(path);
+      if (fn === undefined) return undefined;
+      const { config } = fn;
+      return {
+        bdf: fn.bdf,
+        group: kernel.config.iommu === 'none' ? undefined : config.group,
+        vendorId: config.vendorId,
+        deviceId: config.deviceId,
+        subsystem: [config.subsystemVendorId ?? config.vendorId, config.subsystemDeviceId ?? 0],
+        classCode: config.classCode,
+        bars: config.bars ?? [],
+        bridge: isBridge(fn),
+        dead: config.dead ?? false,
+      };
+    },
+    open(bdf, ramBytes) {
+      const fn = kernel.find(bdf);
+      const group = fn?.config.group;
+      if (fn === undefined || group === undefined) throw new VfioOpenError('get-device', 'ENODEV');
+      const fault = faults.draw('vfio-open', { vm, device: bdf });
+      if (fault) {
+        throw fault.name === 'open-busy'
+          ? new VfioOpenError('get-device', 'EBUSY')
+          : new VfioOpenError('get-device', 'ENODEV');
+      }
+      const { vfio } = kernel;
+      attempt('open-group', () => {
+        vfio.openGroup(pid, group);
+      });
+      try {
+        if (!vfio.isViable(group)) throw new VfioOpenError('viable', 'EPERM');
+        attempt('container', () => {
+          vfio.attachContainer(pid, ramBytes);
+        });
+        attempt('get-device', () => {
+          vfio.openDevice(pid, fn);
+        });
+      } catch (error) {
+        vfio.closeGroupIfUnused(pid, group);
+        throw error;
+      }
+      opened.set(bdf, fn);
+    },
+    close(bdf) {
+      const fn = opened.get(bdf);
+      if (fn === undefined) return;
+      opened.delete(bdf);
+      const close = () => {
+        if (kernel.processes.get(pid)) kernel.vfio.closeDevice(pid, fn);
+      };
+      const fault = faults.draw('vfio-release', { vm, device: bdf });
+      if (fault) kernel.clock.after(SLOW_RELEASE_MS, close);
+      else close();
+    },
+  };
+}
+
+/** The kernel's errno, with the place in QEMU's sequence where it came up. */
+function attempt(stage: VfioOpenStage, task: () => void): void {
+  try {
+    task();
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    const mapping = stage === 'container' && error.errno === 'ENOMEM';
+    throw new VfioOpenError(mapping ? 'map' : stage, error.errno);
+  }
+}

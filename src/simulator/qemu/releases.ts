@@ -1,0 +1,65 @@
+/** What differs between the QEMU releases the simulator can be. */
+export interface Release {
+  readonly major: number;
+  readonly minor: number;
+  readonly micro: number;
+  readonly package: string;
+  /** JSON types are taken as they are (9.2 and later); before, everything was text first. */
+  readonly strictTypes: boolean;
+  /** `device_add` checks its id (until 9.1). */
+  readonly checksDeviceId: boolean;
+  /** A second device without `addr` lands in slot 1 of a root port, unseen (until 9.1). */
+  readonly strayDeviceInSlot1: boolean;
+  /** ACPI takes hot-plug on the bus of a switch's upstream port, of which Linux knows nothing. */
+  readonly hotplugBelowUpstream: boolean;
+  /** A conventional bridge's controller refuses while the guest is switching the slot (8.0). */
+  readonly shpcRefusesWhileBusy: boolean;
+  /** `query-status` has `singlestep` (until 8.1). */
+  readonly singlestep: boolean;
+  /** Object type `iommufd`, properties `iommufd` and `fd` of vfio-pci (9.0). */
+  readonly iommufd: boolean;
+  /** `Could not open '/dev/vfio/N'` instead of `failed to open /dev/vfio/N` (9.1). */
+  readonly newOpenText: boolean;
+  /** The map function is called `vfio_container_dma_map` (9.0). */
+  readonly dmaMapFunction: string;
+  /** What `device_del` calls an object that is no device. */
+  readonly notADevice: string;
+}
+
+export type ReleaseName = '7.2.22' | '10.0.13';
+
+/** Each observed on the Debian package of that version. */
+export const RELEASES = {
+  '7.2.22': {
+    major: 7,
+    minor: 2,
+    micro: 22,
+    package: 'Debian 1:7.2+dfsg-7+deb12u18+b3',
+    strictTypes: false,
+    checksDeviceId: true,
+    strayDeviceInSlot1: true,
+    hotplugBelowUpstream: true,
+    shpcRefusesWhileBusy: false,
+    singlestep: true,
+    iommufd: false,
+    newOpenText: false,
+    dmaMapFunction: 'vfio_dma_map',
+    notADevice: 'is not a hotpluggable device',
+  },
+  '10.0.13': {
+    major: 10,
+    minor: 0,
+    micro: 13,
+    package: 'Debian 1:10.0.13+ds-0+deb13u1',
+    strictTypes: true,
+    checksDeviceId: false,
+    strayDeviceInSlot1: false,
+    hotplugBelowUpstream: false,
+    shpcRefusesWhileBusy: true,
+    singlestep: false,
+    iommufd: true,
+    newOpenText: true,
+    dmaMapFunction: 'vfio_container_dma_map',
+    notADevice: 'is not a device',
+  },
+} as const satisfies Record<ReleaseName, Release>;

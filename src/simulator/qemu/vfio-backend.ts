@@ -1,0 +1,39 @@
+import type { Bar } from '../../pci/bar.js';
+
+/** What QEMU asks of the host's kernel for a vfio-pci device. */
+export interface VfioBackend {
+  /** Whether anything exists at a sysfs path. */
+  exists(sysfsPath: string): boolean;
+  /** The function a sysfs path names, following links; undefined when it is no PCI function. */
+  describe(sysfsPath: string): VfioFunction | undefined;
+  /** @throws {VfioOpenError} */
+  open(bdf: string, ramBytes: bigint): void;
+  close(bdf: string): void;
+}
+
+export interface VfioFunction {
+  readonly bdf: string;
+  readonly group: number | undefined;
+  readonly vendorId: number;
+  readonly deviceId: number;
+  readonly subsystem: readonly [vendor: number, device: number];
+  readonly classCode: number;
+  readonly bars: readonly Bar[];
+  readonly bridge: boolean;
+  readonly dead: boolean;
+}
+
+/** Where opening a VFIO device stopped, in the order in which QEMU does it. */
+export type VfioOpenStage = 'open-group' | 'viable' | 'container' | 'map' | 'get-device';
+
+export class VfioOpenError extends Error {
+  readonly stage: VfioOpenStage;
+  readonly errno: string;
+
+  constructor(stage: VfioOpenStage, errno: string) {
+    super(`${stage}: ${errno}`);
+    this.name = 'VfioOpenError';
+    this.stage = stage;
+    this.errno = errno;
+  }
+}

@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest';
+import { createHostWorld, GPU, ACCELERATOR, openSimulatedVm, runTask } from './simulated.js';
+
+it('puts a device into the VM and takes it back, and the host is as it was', async () => {
+  const world = createHostWorld({ seed: 1, guest: { kind: 'linux' } });
+  const before = world.snapshot();
+  const process = world.startController();
+  const { attached, detached } = await runTask(world, process, async () => {
+    const vm = await openSimulatedVm(process);
+    const results = {
+      attached: await vm.attach({ device: ACCELERATOR }),
+      detached: await vm.detach(ACCELERATOR),
+    };
+    await vm.close();
+    return results;
+  });
+  expect(attached).toMatchObject({
+    attachment: { group: 5, functions: [{ id: 'vfio_device_5_0', port: 'rp0' }] },
+  });
+  expect(detached).toMatchObject({ removals: [{ id: 'vfio_device_5_0', state: 'released' }] });
+  expect(world.snapshot()).toBe(before);
+});
+
+it('takes both functions of a GPU, and waits until the guest has placed their BARs', async () => {
+  const world = createHostWorld({ seed: 1, guest: { kind: 'linux' } });
+  const before = world.snapshot();
+  const process = world.startController();
+  const { attached, detached } = await runTask(world, process, async () => {
+    const vm = await openSimulatedVm(process);
+    const attached = await vm.attach({ device: GPU, members: 'slot', wait: 'placed' });
+    const detached = await vm.detach(GPU);
+    await vm.close();
+    return { attached, detached };
+  });
+  expect(attached.pending).toBeUndefined();
+  expect(attached.attachment.functions.flatMap((fn) => fn.bars)).not.toContainEqual(
+    expect.objectContaining({ address: undefined }),
+  );
+  expect(detached.removals).toHaveLength(2);
+  expect(world.snapshot()).toBe(before);
+});
