@@ -48,7 +48,7 @@ const COMMANDS: readonly CommandEntry[] = [
 ];
 
 const HELP = `
-A VM is named by its QMP monitor: /run/vm.sock, unix:PATH, tcp:HOST:PORT, ws://... or exec:COMMAND.
+A VM is named by its QMP monitor: /run/vm.sock, unix:PATH, tcp:HOST:PORT or exec:COMMAND.
 A device is named by its address: 0000:3b:00.0, 3b:00.0 or a path below /sys.
 
 Examples:

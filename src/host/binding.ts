@@ -219,8 +219,7 @@ async function requireDevice(effects: HostEffects, bdf: Bdf): Promise<void> {
 
 function noIommu(bdf: Bdf): HostNotReadyError {
   return new HostNotReadyError('NO_IOMMU', `${bdf} is in no IOMMU group`, {
-    remedy:
-      'turn the IOMMU on in the firmware and boot with intel_iommu=on or amd_iommu=on: qmplug doctor',
+    remedy: 'turn the IOMMU on in the firmware and boot with intel_iommu=on or amd_iommu=on',
     details: { device: bdf },
   });
 }

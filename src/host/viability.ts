@@ -45,7 +45,7 @@ function boundCulprit({ bdf, driver, bridge }: HostDevice): readonly GroupCulpri
   const remedy = bridge
     ? `${bdf} is a bridge on ${driver}: echo ${bdf} > /sys/bus/pci/drivers/${driver}/unbind, ` +
       'or keep that driver from loading; pcieport and no driver are both fine'
-    : `bind it to vfio-pci (qmplug host bind ${bdf}), hand it over too (--members group), or unbind it`;
+    : `hand it over too (--members group), or unbind it: echo ${bdf} > /sys/bus/pci/drivers/${driver}/unbind`;
   return [{ name: bdf, bdf, driver, remedy }];
 }
 

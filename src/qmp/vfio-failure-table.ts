@@ -2,7 +2,8 @@ import type { FailureEntry } from './failure-entry.js';
 
 const BUG = 'this is a fault of qmplug: please report it with the request';
 const WAIT_MIGRATION = 'wait until the migration has ended';
-const HOST_SETUP = 'run: qmplug doctor';
+const HOST_SETUP =
+  'check the modules and the IOMMU: lsmod | grep vfio; ls /sys/kernel/iommu_groups; dmesg | tail';
 const RAISE_MEMLOCK =
   'raise RLIMIT_MEMLOCK of the QEMU process to at least guest RAM + 1 GiB (prlimit --memlock)';
 const ADD = ['device_add'];
@@ -50,8 +51,7 @@ export const VFIO_FAILURE_TABLE = [
     kind: 'group-not-viable',
     advice: 'permanent',
     versions: '7.2',
-    remedy:
-      'another function of the IOMMU group is on a host driver: qmplug doctor --device DEVICE',
+    remedy: 'another function of the IOMMU group is on a host driver: qmplug devices DEVICE',
   },
   {
     text: '%sgroup %d used in multiple address spaces',
@@ -99,7 +99,7 @@ export const VFIO_FAILURE_TABLE = [
     kind: 'not-bound',
     advice: 'permanent',
     versions: '7.2-10.2',
-    remedy: 'bind the device to vfio-pci first: qmplug host bind DEVICE',
+    remedy: 'bind the device to vfio-pci first, or let qmplug attach do it',
   },
   {
     text: '%s/dev/vfio/%s: Permission denied',
@@ -138,7 +138,7 @@ export const VFIO_FAILURE_TABLE = [
     kind: 'no-interrupt-remapping',
     advice: 'permanent',
     versions: '7.2',
-    remedy: 'enable interrupt remapping in the firmware; qmplug doctor shows what is missing',
+    remedy: 'enable interrupt remapping in the firmware: dmesg | grep -i remap',
   },
   {
     text: '%s(Cannot allocate memory)%s',

@@ -258,6 +258,6 @@ describe('CommandError', () => {
       { id: 'v0' },
       { ...reply, desc: reply.desc.trim() },
     );
-    expect(clean.remedy).toContain('qmplug doctor');
+    expect(clean.remedy).toContain('qmplug devices');
   });
 });

@@ -38,7 +38,7 @@ const HELP = `
 Examples:
   qmplug boot-args --root-ports 8 --window 16G --memory 64G
   qmplug boot-args --root-ports 2 --for 0000:3b:00.0 --phys-bits 46
-  qemu-system-x86_64 -machine q35 $(qmplug boot-args --root-ports 4) ...
+  qemu-system-x86_64 -machine q35 -nodefaults $(qmplug boot-args --root-ports 4) ...
 
 JSON: {"args":[...],"ports":[{"id","kind","bus","chassis","slot","addr","window"}]}`;
 
