@@ -33,7 +33,6 @@ export async function readHostSnapshot(
   effects: HostEffects,
   options: SnapshotOptions = {},
 ): Promise<HostSnapshot> {
-  const { uses = [], holders = [], vmPid } = options;
   const [bootId, devices, groups] = await Promise.all([
     readBootId(effects).catch((error: unknown) => {
       throw hostFailure('the host', error, 'HOST_UNREADABLE');
@@ -41,11 +40,20 @@ export async function readHostSnapshot(
     readDevices(effects),
     readGroups(effects),
   ]);
+  const seen = { bootId, devices, groups, uses: new Map(), holders: new Map() };
+  return lookCloser(effects, seen, options);
+}
+
+/** The same host with the uses and holders that are asked for; the devices are not read again. */
+export async function lookCloser(
+  effects: HostEffects,
+  seen: HostSnapshot,
+  { uses = [], holders = [], vmPid }: SnapshotOptions,
+): Promise<HostSnapshot> {
+  const { devices, groups } = seen;
   const files = uses.length + holders.length > 0 ? await readOpenFiles(effects) : undefined;
   return {
-    bootId,
-    devices,
-    groups,
+    ...seen,
     uses: await readUses(effects, { uses, devices, files, vmPid }),
     holders: await readAllHolders(effects, { holders, devices, groups, files }),
   };

@@ -1,7 +1,7 @@
 import { InputError, RefusedError } from '../errors.js';
 import type { HostEffects } from '../host/effects.js';
 import { parseSelector, selectDevice } from '../host/device-selector.js';
-import { readDevices, readHostSnapshot } from '../host/inventory.js';
+import { lookCloser, readDevices, readHostSnapshot } from '../host/inventory.js';
 import { chooseVfioModule } from '../host/variant.js';
 import type { HostSnapshot } from '../host/types.js';
 import { toBdf, type Bdf } from '../pci/pci-address.js';
@@ -49,11 +49,11 @@ async function resolveHostDevice(
   effects: HostEffects,
   vm: VmIdentity,
 ): Promise<ResolvedRequest> {
-  const { bdf } = selectDevice(device, await readDevices(effects));
   const first = await readHostSnapshot(effects);
+  const { bdf } = selectDevice(device, first.devices);
   const targets = expandMembers(first, bdf, members);
   const groups = targets.flatMap((target) => first.devices.get(target)?.iommuGroup ?? []);
-  const host = await readHostSnapshot(effects, {
+  const host = await lookCloser(effects, first, {
     uses: targets,
     holders: [...new Set(groups)],
     vmPid: vm.kind === 'process' ? vm.pid : undefined,

@@ -131,6 +131,7 @@ for (const operation of sweep) {
     const differences = goals.map((goal) => difference(goal, state));
     const wrong = differences.every((each) => each !== undefined) ? differences[0] : undefined;
     say({ operation, boundary, mend, problem: wrong });
+    if (difference(detached, state) === undefined) continue;
     await withVm(operations.detach);
     const leftOver = difference(detached, await worldState());
     if (leftOver !== undefined) say({ operation, boundary, mend: 'detach', problem: leftOver });

@@ -1,0 +1,79 @@
+// What a machine needs before it can run the lab, and which of it is missing here.
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { findKernel } from './kernel.mjs';
+
+/** What can be run: QEMU alone, a Linux guest in it, or the nested VFIO host. */
+export const CAPABILITIES = /** @type {const} */ (['qemu', 'guest', 'vfio-host']);
+
+/** @typedef {(typeof CAPABILITIES)[number]} Capability */
+
+const MEBIBYTE = 2 ** 20;
+/** The VFIO host's memory and what QEMU needs beside it. */
+const VFIO_HOST_BYTES = 2600 * MEBIBYTE;
+const SET_UP = 'run scripts/setup.sh';
+
+/**
+ * Why this machine cannot run something; empty when it can.
+ *
+ * @param {Capability} capability
+ * @returns {readonly string[]} one reason per missing thing, each with what to do
+ */
+export function missingFor(capability) {
+  const missing = [
+    missingProgram('qemu-system-x86_64', 'qemu-system-x86'),
+    missingProgram('setpriv', 'util-linux'),
+  ];
+  if (capability !== 'qemu') missing.push(...missingForLinux());
+  if (capability === 'vfio-host') {
+    missing.push(missingProgram('modprobe', 'kmod'), missingMemory());
+  }
+  return missing.filter((reason) => reason !== undefined);
+}
+
+/**
+ * Throws, with every reason, where this machine cannot run something. A test that needs it fails by
+ * name instead of being skipped in silence.
+ *
+ * @param {Capability} capability
+ */
+export function requireCapability(capability) {
+  const missing = missingFor(capability);
+  if (missing.length === 0) return;
+  throw new Error(`this machine cannot run ${capability}: ${missing.join('; ')}`);
+}
+
+function missingForLinux() {
+  const busybox = '/bin/busybox';
+  // A dynamically linked program names the loader that it needs.
+  const unusable = !existsSync(busybox) || readFileSync(busybox).includes('/ld-linux');
+  return [
+    unusable ? `no statically linked ${busybox} (package busybox-static); ${SET_UP}` : undefined,
+    findKernel() ? undefined : `no kernel for the guest; ${SET_UP}`,
+  ];
+}
+
+function missingMemory() {
+  const available = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+  const bytes = Number(available) * 1024;
+  if (bytes >= VFIO_HOST_BYTES) return undefined;
+  const mebibytes = (/** @type {number} */ count) => `${Math.round(count / MEBIBYTE)} MiB`;
+  return `${mebibytes(bytes)} of memory available, ${mebibytes(VFIO_HOST_BYTES)} needed`;
+}
+
+/** @param {string} program @param {string} debianPackage */
+function missingProgram(program, debianPackage) {
+  const path = `${process.env['PATH'] ?? ''}${delimiter}/usr/sbin${delimiter}/sbin`;
+  const found = path.split(delimiter).some((directory) => isExecutable(join(directory, program)));
+  return found ? undefined : `no ${program} (package ${debianPackage}); ${SET_UP}`;
+}
+
+/** @param {string} path */
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

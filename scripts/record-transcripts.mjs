@@ -1,0 +1,188 @@
+// npm run record: runs every scenario of test/replay on a real QEMU, records what its monitor says, and
+// writes fixtures/qmp-transcripts where that has changed.
+//
+//   node scripts/record-transcripts.mjs [SCENARIO ...]
+//
+// Ends with status 1, and writes nothing for that scenario, when one did not come out as it states.
+import assert from 'node:assert/strict';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import * as qmplug from 'qmplug';
+import { connectQmp, connectTransport } from 'qmplug/qmp';
+import * as testing from 'qmplug/testing';
+import { runScenario } from '../test/replay/run-scenario.mjs';
+import { SCENARIOS } from '../test/replay/scenarios.mjs';
+import { bootGuest } from './lab/guest.mjs';
+import { startQemu } from './lab/qemu.mjs';
+
+const FIXTURES = join(import.meta.dirname, '../fixtures/qmp-transcripts');
+const STALLED_MS = 60_000;
+/** Without a message for so long the controller waits for what only an intervention brings. */
+const QUIET_MS = 300;
+/** The controller polls after 20 ms (see stillClock); the real time is as good as any. */
+const SOON_MS = 20;
+
+const library = { ...qmplug, ...testing };
+const wanted = process.argv.slice(2);
+const strangers = wanted.filter((name) => SCENARIOS.every((scenario) => scenario.name !== name));
+assert.deepEqual(strangers, [], 'no such scenario');
+
+for (const scenario of SCENARIOS) {
+  if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;
+  try {
+    const { path, transcript } = await record(scenario);
+    console.log(`${scenario.name}: ${await keep(path, transcript)}`);
+  } catch (error) {
+    console.error(`${scenario.name}: FAILED`, error);
+    process.exitCode = 1;
+  }
+}
+
+/** @param {import('../test/replay/scenario.mjs').Scenario} scenario */
+async function record(scenario) {
+  const { machine, steps, events, leaves } = scenario;
+  const { ports, hotplug, args = [] } = machine;
+  const options = { hotplug, args: [...ports.flatMap(rootPort), ...args] };
+  const modules = machine.guest;
+  const guest = modules ? await bootGuest({ ...options, modules }) : undefined;
+  const qemu = guest?.qemu ?? (await startQemu({ ...options, paused: true }));
+  try {
+    const { stage, entries, faults } = stageOf(qemu, guest);
+    const run = await runScenario(scenario, library, stage);
+    assert.deepEqual(faults, [], 'the session cannot be recorded');
+    assert.deepEqual(
+      run.outcomes,
+      steps.map((step) => step.yields),
+    );
+    assert.deepEqual(run.events, events);
+    assert.equal(run.hostAfter, run.hostBefore, 'the host is not as it was');
+    assert.deepEqual(await devicesIn(qemu, ports), leaves);
+    const version = await versionOf(qemu);
+    const header = {
+      qmplug: 1,
+      qemu: version,
+      machine: 'q35',
+      scenario: scenario.name,
+      origin: 'recorded',
+    };
+    const path = join(FIXTURES, version, 'q35', `${scenario.name}.jsonl`);
+    return { path, transcript: { header, entries } };
+  } finally {
+    await qemu.kill();
+  }
+}
+
+/**
+ * @param {import('./lab/qemu.mjs').Qemu} qemu
+ * @param {import('./lab/guest.mjs').Guest | undefined} guest
+ * @returns {{ stage: import('../test/replay/run-scenario.mjs').Stage, entries: import('qmplug/testing').TranscriptEntry[] }}
+ */
+function stageOf(qemu, guest) {
+  const entries = [];
+  const faults = [];
+  let heardAt = performance.now();
+  const stage = {
+    connect: async (onEvent) => {
+      const transport = await connectTransport({ kind: 'unix', path: qemu.qmpPath });
+      return testing.recordTransport(transport, {
+        clock: { now: () => performance.now(), after: () => () => undefined },
+        onEntry: (entry) => {
+          heardAt = performance.now();
+          entries.push(entry);
+          if ('event' in entry.msg) onEvent(entry.msg);
+        },
+        onFault: (error) => faults.push(error),
+      });
+    },
+    intervene: async ({ command, arguments: args, guest: typed }) => {
+      if (command !== undefined) await qemu.qmp.execute(command, args);
+      if (typed === undefined) return;
+      const { status, output } = await guest.run(typed);
+      assert.equal(status, 0, output);
+    },
+    quiet: async () => {
+      while (performance.now() - heardAt < QUIET_MS) await delay(QUIET_MS / 10);
+    },
+    orStalled: (promise, what) => {
+      const late = new AbortController();
+      const timeout = delay(STALLED_MS, undefined, { signal: late.signal }).then(() => {
+        throw new Error(`${what} did not come within ${STALLED_MS} ms`);
+      });
+      timeout.catch(() => undefined);
+      return Promise.race([promise, timeout]).finally(() => late.abort());
+    },
+    soon: (callback) => {
+      const timer = setTimeout(callback, SOON_MS);
+      return () => clearTimeout(timer);
+    },
+  };
+  return { stage, entries, faults };
+}
+
+/** Ports sit in slots from 2 on. @param {string} id @param {number} index */
+function rootPort(id, index) {
+  const slot = index + 2;
+  const place = `bus=pcie.0,addr=${slot.toString(16)}.0`;
+  return ['-device', `pcie-root-port,id=${id},chassis=${slot},slot=${slot},${place}`];
+}
+
+/**
+ * Ids in the machine, as its other monitor tells them; ports apart.
+ *
+ * @param {import('./lab/qemu.mjs').Qemu} qemu
+ */
+async function devicesIn(qemu) {
+  const entries = await qemu.qmp.execute('qom-list', { path: '/machine/peripheral' });
+  const isPort = (type) => /^child<(pcie-root-port|xio3130-downstream)>$/.test(type);
+  return entries
+    .filter(({ type }) => type.startsWith('child<') && !isPort(type))
+    .map(({ name }) => name)
+    .sort();
+}
+
+/** @param {import('./lab/qemu.mjs').Qemu} qemu */
+async function versionOf(qemu) {
+  const session = await connectQmp(qemu.otherQmpPath);
+  const { major, minor, micro } = session.version;
+  await session.close();
+  return `${major}.${minor}.${micro}`;
+}
+
+/**
+ * Writes a transcript unless the fixture says the same already, and says what changed. Times, ids and time
+ * stamps differ in every recording and count for nothing.
+ *
+ * @param {string} path
+ * @param {import('qmplug/testing').Transcript} transcript
+ */
+async function keep(path, transcript) {
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text !== undefined) {
+    const earlier = testing.parseTranscript(text, path);
+    const change = testing.compareTranscripts(inStep(earlier), inStep(transcript));
+    if (change === undefined) return 'unchanged';
+    await writeFile(path, testing.formatTranscript(transcript));
+    return `changed (lines counted with each answer right after its command, and events last)\n${change}`;
+  }
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, testing.formatTranscript(transcript));
+  return `new, ${transcript.entries.length} messages`;
+}
+
+/**
+ * The same messages with each answer right after its command, and the events after all. How many commands
+ * were on their way when an answer or an event came depends on time, and is different in every recording.
+ *
+ * @param {import('qmplug/testing').Transcript} transcript
+ * @returns {import('qmplug/testing').Transcript}
+ */
+function inStep({ header, entries }) {
+  const commands = entries.filter(({ dir }) => dir === 'out');
+  const isEvent = (entry) => 'event' in entry.msg;
+  const isAnswer = ({ msg }) => 'return' in msg || 'error' in msg;
+  const dialogue = entries
+    .filter((entry) => entry.dir === 'in' && !isEvent(entry))
+    .flatMap((entry) => (isAnswer(entry) ? [...commands.splice(0, 1), entry] : [entry]));
+  return { header, entries: [...dialogue, ...commands, ...entries.filter(isEvent)] };
+}

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Puts in place what the tests and the demo need, on Debian 12 or 13 with Node and root or sudo.
+#
+#   scripts/setup.sh [--no-install] [npm] [lab]
+#
+# npm: node_modules as package-lock.json has it. lab: Debian packages, and a Linux kernel that is
+# unpacked into the user's cache directory and never installed. Default: both. It says what is missing
+# before it installs anything; with --no-install it lists that and ends with status 1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PACKAGES=(qemu-system-x86 busybox-static kmod xz-utils zstd e2fsprogs)
+
+install=yes
+needs=()
+for argument in "$@"; do
+  case $argument in
+    --no-install) install=no ;;
+    npm | lab) needs+=("$argument") ;;
+    *)
+      echo "setup: unknown argument $argument" >&2
+      exit 2
+      ;;
+  esac
+done
+[ ${#needs[@]} -gt 0 ] || needs=(npm lab)
+
+needs() { [[ " ${needs[*]} " == *" $1 "* ]]; }
+say() { echo "setup: $*" >&2; }
+is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+has_candidate() { [[ $(LC_ALL=C apt-cache policy "$1" 2>/dev/null) =~ Candidate:\ [^\(] ]]; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif ! command -v sudo >/dev/null; then
+    say "cannot run '$*': neither root nor sudo"
+    return 1
+  elif [ -t 0 ]; then
+    sudo "$@"
+  else
+    sudo -n "$@"
+  fi
+}
+
+apt_get() {
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
+}
+
+# Prints what is missing, one per line: node_modules, kernel, or the name of a Debian package.
+find_missing() {
+  if needs npm && ! node scripts/check-node-modules.mjs >&2; then echo node_modules; fi
+  needs lab || return 0
+  for package in "${PACKAGES[@]}"; do
+    is_installed "$package" || echo "$package"
+  done
+  node scripts/kernel.mjs find >/dev/null || echo kernel
+}
+
+update_lists_unless_known() {
+  for package in "$@"; do
+    has_candidate "$package" && continue
+    say "apt-get update ($package is not in the package lists)"
+    apt_get update
+    return
+  done
+}
+
+install_packages() {
+  update_lists_unless_known "$@"
+  apt_get install -y --no-install-recommends "$@" && return
+  say 'apt-get update (the package lists may be out of date)'
+  apt_get update
+  apt_get install -y --no-install-recommends "$@"
+}
+
+fetch_kernel() {
+  update_lists_unless_known linux-image-amd64
+  node scripts/kernel.mjs fetch && return
+  say 'apt-get update (the package lists may be out of date)'
+  apt_get update
+  node scripts/kernel.mjs fetch
+}
+
+if ! command -v node >/dev/null; then
+  say 'Node is missing; install Node 20.19 or later'
+  exit 1
+fi
+if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'; then
+  say "Node $(node --version) is too old; install Node 20.19 or later"
+  exit 1
+fi
+
+mapfile -t missing < <(find_missing)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+packages=()
+say 'missing here:'
+for item in "${missing[@]}"; do
+  case $item in
+    node_modules) say '  node_modules, by npm ci' ;;
+    kernel) say "  a Linux kernel for test machines: linux-image-amd64's, unpacked into $(node scripts/kernel.mjs where)" ;;
+    *)
+      say "  the Debian package $item, by apt-get install"
+      packages+=("$item")
+      ;;
+  esac
+done
+if [ "$install" = no ]; then
+  say 'nothing was installed (--no-install)'
+  exit 1
+fi
+
+status=0
+if [ ${#packages[@]} -gt 0 ]; then
+  say "installing ${packages[*]}"
+  install_packages "${packages[@]}" >&2 || status=1
+fi
+for item in "${missing[@]}"; do
+  case $item in
+    node_modules)
+      say 'installing node_modules'
+      npm ci --no-audit --no-fund >&2 || status=1
+      ;;
+    kernel)
+      say 'fetching the kernel'
+      fetch_kernel >&2 || status=1
+      ;;
+  esac
+done
+exit $status

@@ -1,0 +1,134 @@
+import { expect } from 'vitest';
+import * as qmplug from '../../src/index.js';
+import { isJsonObject, parseJson, type JsonObject } from '../../src/json.js';
+import type { QmpTransport } from '../../src/qmp/transport.js';
+import * as testing from '../../src/testing.js';
+import { createPlayer, type Transcript, type TranscriptPlayer } from '../../src/testing.js';
+import type { Alteration } from './alterations.js';
+import { runScenario, type Run, type Stage } from './run-scenario.mjs';
+import type { Scenario } from './scenario.mjs';
+
+const library = { ...qmplug, ...testing };
+
+/**
+ * Turns of the event loop without a message after which none will come. A replay reads no file and waits for no
+ * clock, so nothing but the controller itself can make one; it takes a few dozen turns.
+ */
+const IDLE_TURNS = 1_000;
+
+/**
+ * Runs a scenario on what its transcript says, and checks that it comes out as stated.
+ *
+ * @throws {TranscriptMismatchError} where the controller said something else, or not everything.
+ * @throws {Error} where the controller waits for what does not come, or the outcome is another.
+ */
+export async function replay(scenario: Scenario, transcript: Transcript): Promise<void> {
+  expectAnswers(transcript);
+  const player = createPlayer(transcript);
+  let run: Run;
+  try {
+    run = await runScenario(scenario, library, stageOf(player));
+  } catch (error) {
+    throw player.mismatch ?? error;
+  }
+  player.finish();
+  expect(run.outcomes).toEqual(scenario.steps.map((step) => step.yields));
+  expect(run.events).toEqual(scenario.events);
+  expect(run.hostAfter).toBe(run.hostBefore);
+}
+
+/**
+ * Replays each alteration, and expects a failure; one that names a line, at that line.
+ */
+export async function expectAllToFail(
+  scenario: Scenario,
+  alterations: Iterable<Alteration>,
+): Promise<void> {
+  let count = 0;
+  for (const { what, transcript, line } of alterations) {
+    count += 1;
+    const outcome = await replay(scenario, transcript).then(
+      () => 'it replayed as if nothing had changed',
+      (error: unknown) => error,
+    );
+    if (line === undefined) expect(outcome, what).toBeInstanceOf(Error);
+    else expect(outcome, what).toMatchObject({ code: 'TRANSCRIPT_MISMATCH', details: { line } });
+  }
+  expect(count).toBeGreaterThan(0);
+}
+
+/** Every command has its answer, and every answer its command. */
+function expectAnswers({ entries }: Transcript): void {
+  const commands = entries.filter(({ dir }) => dir === 'out');
+  const answers = entries.filter(
+    ({ dir, msg }) => dir === 'in' && msg.event === undefined && msg.QMP === undefined,
+  );
+  expect(answers.map(({ msg }) => msg.id)).toEqual(commands.map(({ msg }) => msg.id));
+}
+
+function stageOf(player: TranscriptPlayer): Stage {
+  let messageCount = 0;
+  const step = () => {
+    messageCount += 1;
+  };
+  return {
+    connect: async (onEvent) => watchPlayer(player, step, onEvent),
+    // What others did is in the transcript.
+    intervene: async () => undefined,
+    quiet: async () => undefined,
+    async orStalled(promise, what) {
+      const state = { settled: false };
+      const settle = () => {
+        state.settled = true;
+      };
+      promise.then(settle, settle);
+      let seen = messageCount;
+      for (let idle = 0; !state.settled; idle += 1) {
+        if (player.mismatch) throw player.mismatch;
+        if (seen !== messageCount) idle = 0;
+        seen = messageCount;
+        if (idle > IDLE_TURNS) throw new Error(`the replay stands still and waits for ${what}`);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return promise;
+    },
+    soon(callback) {
+      const immediate = setImmediate(callback);
+      return () => {
+        clearImmediate(immediate);
+      };
+    },
+  };
+}
+
+/** The player, which delivers a message at a time, with someone who counts and reads along. */
+function watchPlayer(
+  player: TranscriptPlayer,
+  onMessage: () => void,
+  onEvent: (event: JsonObject) => void,
+): QmpTransport {
+  return {
+    address: player.address,
+    send(data) {
+      onMessage();
+      return player.send(data);
+    },
+    start(handlers) {
+      player.start({
+        onData(data) {
+          onMessage();
+          const text = Buffer.from(data).toString('utf8');
+          const msg = text.includes('"event"') ? parseJson(text) : undefined;
+          if (isJsonObject(msg) && msg.event !== undefined) onEvent(msg);
+          handlers.onData(data);
+        },
+        onClose(reason) {
+          handlers.onClose(reason);
+        },
+      });
+    },
+    close() {
+      player.close();
+    },
+  };
+}

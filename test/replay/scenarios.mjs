@@ -1,0 +1,13 @@
+// Every scenario of fixtures/qmp-transcripts, by subject.
+import { attachScenarios } from './attach-scenarios.mjs';
+import { detachScenarios } from './detach-scenarios.mjs';
+import { foreignScenarios } from './foreign-scenarios.mjs';
+import { guestScenarios } from './guest-scenarios.mjs';
+
+/** @type {readonly import('./scenario.mjs').Scenario[]} */
+export const SCENARIOS = [
+  ...attachScenarios,
+  ...detachScenarios,
+  ...foreignScenarios,
+  ...guestScenarios,
+];
