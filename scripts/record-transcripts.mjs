@@ -163,7 +163,7 @@ async function keep(path, transcript) {
     const change = testing.compareTranscripts(inStep(earlier), inStep(transcript));
     if (change === undefined) return 'unchanged';
     await writeFile(path, testing.formatTranscript(transcript));
-    return `changed (lines counted with each answer right after its command, and events last)\n${change}`;
+    return `changed (line numbers of the messages in step)\n${change}`;
   }
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, testing.formatTranscript(transcript));
@@ -171,18 +171,23 @@ async function keep(path, transcript) {
 }
 
 /**
- * The same messages with each answer right after its command, and the events after all. How many commands
- * were on their way when an answer or an event came depends on time, and is different in every recording.
+ * The same messages without what is different in every recording: how many commands were on their way when an
+ * answer or an event came, and how often somebody polled. Each answer stands right after its command, of
+ * polls in a row the last one is kept, and events come after all.
  *
  * @param {import('qmplug/testing').Transcript} transcript
  * @returns {import('qmplug/testing').Transcript}
  */
 function inStep({ header, entries }) {
   const commands = entries.filter(({ dir }) => dir === 'out');
-  const isEvent = (entry) => 'event' in entry.msg;
-  const isAnswer = ({ msg }) => 'return' in msg || 'error' in msg;
-  const dialogue = entries
-    .filter((entry) => entry.dir === 'in' && !isEvent(entry))
-    .flatMap((entry) => (isAnswer(entry) ? [...commands.splice(0, 1), entry] : [entry]));
+  const isEvent = ({ msg }) => 'event' in msg;
+  const isPoll = (command) => command?.msg.execute === 'query-pci';
+  const dialogue = [];
+  for (const entry of entries.filter((each) => each.dir === 'in' && !isEvent(each))) {
+    const isGreeting = 'QMP' in entry.msg;
+    const command = isGreeting ? undefined : commands.shift();
+    if (isPoll(command) && isPoll(dialogue.at(-2))) dialogue.splice(-2);
+    dialogue.push(...(command === undefined ? [] : [command]), entry);
+  }
   return { header, entries: [...dialogue, ...commands, ...entries.filter(isEvent)] };
 }

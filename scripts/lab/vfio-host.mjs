@@ -113,7 +113,13 @@ export class VfioHost {
    */
   async run(argv, { deadlineMs = 120_000, ...options } = {}) {
     const job = await this.spawn(argv, options);
-    return this.qemu.orItsEnd(job.wait(deadlineMs));
+    try {
+      return await this.qemu.orItsEnd(job.wait(deadlineMs));
+    } catch (error) {
+      // Where the host itself went down, its kernel's last words say why.
+      const ends = `the host's console ends: ${this.console().slice(-4000)}`;
+      throw new Error(`${argv.join(' ')}\n${ends}`, { cause: error });
+    }
   }
 
   /**
