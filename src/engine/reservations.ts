@@ -81,8 +81,14 @@ export function conflict(key: string, scope: string, holder: Reservation): Refus
     'CONFLICT',
     `${key} is reserved for VM ${holder.scope}; VM ${scope} cannot have it too`,
     {
-      remedy: 'detach it from that VM first; if that VM is gone, run: qmplug recover',
-      details: { key, holder: holder.scope, plans: holder.planIds, wanted: scope },
+      remedy: `detach it from that VM first; if that VM has ended: qmplug recover (its journal is in ${holder.journal})`,
+      details: {
+        key,
+        holder: holder.scope,
+        plans: holder.planIds,
+        journal: holder.journal,
+        wanted: scope,
+      },
     },
   );
 }

@@ -1,4 +1,4 @@
-import { acquireLock, Journal, Reservations } from '../engine/index.js';
+import { Journal, Reservations } from '../engine/index.js';
 import { attachmentOf, presentIds, type Attachment } from '../plan/attachment.js';
 import type { World } from '../plan/world.js';
 import { planDetach } from '../plan/plan-detach.js';
@@ -10,6 +10,8 @@ import { newPlanId } from './plan-id.js';
 import type { RecoveryItem, RecoveryResult } from './requests.js';
 import { PlanRunner, type HotplugEntry } from './runner.js';
 import { errorOf, type HotplugResult } from './settle.js';
+
+const RECOVERY_LOCK_MS = 1_000;
 
 /** Collects what a reconciliation did. */
 export class RecoveryReport {
@@ -135,13 +137,9 @@ async function recoverVm(
 ): Promise<void> {
   const vm = goneLink(address, identity);
   const runner = new PlanRunner(environment, vm);
-  const { runtime, liveness, clock } = environment;
-  const lock = await acquireLock(
-    `vm-${vm.key}`,
-    { store: runtime, liveness, clock },
-    { deadlineMs: 1_000 },
-  );
-  try {
+  const patience = { endsAt: environment.clock.now() + RECOVERY_LOCK_MS, signal: undefined };
+  // Whoever has the lock is recovering the same VM.
+  await runner.tryExclusively(patience, async () => {
     await resumeOpenPlans(runner, report);
     const world = {
       address,
@@ -153,9 +151,7 @@ async function recoverVm(
       snapshotHash: '',
     };
     await releaseDeparted(runner, world, report);
-  } finally {
-    await lock.release();
-  }
+  });
 }
 
 /** A reboot gave every device back to its driver; only the notes are left. */

@@ -5,6 +5,7 @@ import {
   Reservations,
   type JournalEntry,
 } from '../engine/index.js';
+import { RefusedError } from '../errors.js';
 import type { HotplugPlan, HotplugStep, Subject } from '../plan/steps.js';
 import type { StepContext } from './context.js';
 import type { Environment } from './environment.js';
@@ -90,14 +91,27 @@ export class PlanRunner {
       await this.#waitAtMost(patience, async (signal) =>
         (await this.#interpreter).wait(progress, step, this.context, signal),
       );
-      result = await this.exclusively(withGrace(patience, clock.now()), async () => {
+      const resumed = await this.tryExclusively(withGrace(patience, clock.now()), async () => {
         const entry = await this.read(progress.plan.id);
         // Someone else waited too and finished it.
         if (entry === undefined) return { kind: 'done' as const, progress };
         return this.resume(entry);
       });
+      // Somebody is at work on the VM for longer than we may wait: it still waits, and nothing is lost.
+      if (resumed === undefined) return result;
+      result = resumed;
     }
     return result;
+  }
+
+  /** Undefined where the lock cannot be had in time. */
+  async tryExclusively<T>(patience: Patience, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.exclusively(patience, work);
+    } catch (error) {
+      if (error instanceof RefusedError && error.code === 'LOCK_TIMEOUT') return undefined;
+      throw error;
+    }
   }
 
   /** A plan of ours as the journal has it. */

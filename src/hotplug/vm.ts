@@ -136,6 +136,8 @@ export class Vm {
    */
   async attach(request: AttachRequest, options: WaitOptions = {}): Promise<AttachResult> {
     const patience = this.#patience(options);
+    // What a VM that has ended still has on record stands in nobody's way.
+    if ('device' in request) await recoverEnded(this.#environment, new RecoveryReport());
     const { vm, first } = await this.#exclusively(patience, async () => {
       const looked = await this.#reconcile(new RecoveryReport());
       const resolved = await this.#resolve(request);

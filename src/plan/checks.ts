@@ -43,17 +43,20 @@ export function checkTargets(request: VfioRequest, world: World, host: HostSnaps
         details: { device: bdf, classCode: device.classCode },
       });
     }
+  }
+  const groups = [...new Set(targets.map((bdf) => groupOf(host, bdf)))];
+  // Who has it says more than how it shows.
+  for (const group of groups) checkOwner(group, targets, world, host);
+  for (const bdf of targets) {
     const finding = (host.uses.get(bdf) ?? []).find(
       (use) => use.level === 'block' && !allow.has(use.reason),
     );
     if (finding !== undefined) throw inUse(finding);
   }
-  for (const group of new Set(targets.map((bdf) => groupOf(host, bdf)))) {
-    checkGroup(group, targets, world, host);
-  }
+  for (const group of groups) checkViability(group, targets, host);
 }
 
-function checkGroup(
+function checkOwner(
   group: number,
   targets: readonly Bdf[],
   { vm, reservations }: World,
@@ -63,6 +66,10 @@ function checkGroup(
   if (reservation !== undefined && reservation.scope !== vm.key) {
     throw conflict(reservation.key, vm.key, reservation);
   }
+  checkHolders(group, targets, vm.identity.kind === 'process' ? vm.identity.pid : undefined, host);
+}
+
+function checkViability(group: number, targets: readonly Bdf[], host: HostSnapshot): void {
   const [culprit] = findCulprits(host, group, new Set(targets));
   if (culprit !== undefined) {
     throw new HostNotReadyError(
@@ -74,7 +81,6 @@ function checkGroup(
       },
     );
   }
-  checkHolders(group, targets, vm.identity.kind === 'process' ? vm.identity.pid : undefined, host);
 }
 
 function checkHolders(

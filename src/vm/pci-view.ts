@@ -19,6 +19,9 @@ export interface BridgeView {
 /** Why nothing is known of a bridge whose secondary bus number is still 0. */
 export const NOT_NUMBERED = 'the firmware or the guest has not numbered the buses yet';
 
+/** Why nothing is known of windows between the numbering of the buses and their own set-up. */
+export const NOT_SET_UP = 'the firmware or the guest has not set up the windows yet';
+
 /**
  * Every function that `query-pci` shows. Devices behind a bridge are among them only once that bridge
  * has its bus number: nothing is to be counted here.
@@ -42,9 +45,19 @@ export function viewBridge(bridge: PciBridgeInfo): BridgeView {
     const notYet = unknown(NOT_NUMBERED);
     return { secondaryBus: notYet, memoryWindow: notYet, prefetchableWindow: notYet };
   }
+  // Both come out of reset at 0, where no window ever is: RAM begins there.
+  if (memoryRange.base === 0n && prefetchableRange.base === 0n) {
+    const notYet = unknown(NOT_SET_UP);
+    return {
+      secondaryBus: known(secondaryBus),
+      memoryWindow: notYet,
+      prefetchableWindow: notYet,
+    };
+  }
+  const windowOf = (range: Window) => (range.base === 0n ? undefined : openWindow(range));
   return {
     secondaryBus: known(secondaryBus),
-    memoryWindow: known(openWindow(memoryRange)),
-    prefetchableWindow: known(openWindow(prefetchableRange)),
+    memoryWindow: known(windowOf(memoryRange)),
+    prefetchableWindow: known(windowOf(prefetchableRange)),
   };
 }

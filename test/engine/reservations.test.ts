@@ -10,7 +10,13 @@ describe('Reservations', () => {
     await reservations.take(wanted('vm-1'), 'p1');
     await expect(reservations.take(wanted('vm-2'), 'p2')).rejects.toMatchObject({
       code: 'CONFLICT',
-      details: { key: 'group-17', holder: 'vm-1', plans: ['p1'], wanted: 'vm-2' },
+      details: {
+        key: 'group-17',
+        holder: 'vm-1',
+        plans: ['p1'],
+        journal: '/run/qmplug',
+        wanted: 'vm-2',
+      },
     });
   });
 

@@ -1,5 +1,13 @@
 import { expect, it } from 'vitest';
-import { createHostWorld, GPU, ACCELERATOR, openSimulatedVm, runTask } from './simulated.js';
+import { rootPorts } from '../../src/simulator/index.js';
+import {
+  ACCELERATOR,
+  ADDRESS,
+  createHostWorld,
+  GPU,
+  openSimulatedVm,
+  runTask,
+} from './simulated.js';
 
 it('puts a device into the VM and takes it back, and the host is as it was', async () => {
   const world = createHostWorld({ seed: 1, guest: { kind: 'linux' } });
@@ -38,4 +46,26 @@ it('takes both functions of a GPU, and waits until the guest has placed their BA
   );
   expect(detached.removals).toHaveLength(2);
   expect(world.snapshot()).toBe(before);
+});
+
+it('takes what a VM that has ended still has on record, without being told to recover', async () => {
+  const ports = rootPorts(1, { properties: { 'pref64-reserve': 8n << 30n } });
+  const second = 'unix:/run/second.sock';
+  const world = createHostWorld({ seed: 1, guest: { kind: 'linux' } });
+  world.startVm({ name: 'second', monitors: [second], devices: ports });
+  const attachTo = (address: string) => {
+    const process = world.startController();
+    return runTask(world, process, async () => {
+      const vm = await openSimulatedVm(process, address);
+      try {
+        return await vm.attach({ device: ACCELERATOR });
+      } finally {
+        await vm.close();
+      }
+    });
+  };
+  await attachTo(ADDRESS);
+  await expect(attachTo(second)).rejects.toMatchObject({ code: 'CONFLICT' });
+  world.vm().kill();
+  expect(await attachTo(second)).toMatchObject({ attachment: { already: false } });
 });

@@ -16,7 +16,9 @@ export async function waitForNumberedBuses(qemu: Qemu, ports: readonly string[])
           const bridge = functions.find((fn) => fn.qdevId === id)?.bridge;
           if (bridge === undefined) throw new Error(`${id} is not in query-pci`);
           const { base, limit } = bridge.memoryRange;
-          if (bridge.secondaryBus === 0 || base > limit) throw new Error(`${id} has no bus yet`);
+          // A bridge comes out of reset with its window at 0.
+          const isSetUp = bridge.secondaryBus !== 0 && base !== 0n && base <= limit;
+          if (!isSetUp) throw new Error(`${id} has no bus yet`);
           return [id, bridge] as const;
         }),
       );

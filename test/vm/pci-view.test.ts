@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import type { PciBridgeInfo } from '../../src/qmp/query-pci.js';
+import { viewBridge } from '../../src/vm/index.js';
+
+const bridge = (change: Partial<PciBridgeInfo>): PciBridgeInfo => ({
+  primaryBus: 0,
+  secondaryBus: 1,
+  subordinateBus: 1,
+  ioRange: { base: 0xf000n, limit: 0xfffn },
+  memoryRange: { base: 0xfe00_0000n, limit: 0xfe1f_ffffn },
+  prefetchableRange: { base: 0x1_0000_0000n, limit: 0x1_ffff_ffffn },
+  devices: [],
+  ...change,
+});
+const AFTER_RESET = { base: 0n, limit: 0xf_ffffn };
+
+describe('viewBridge', () => {
+  it('shows the windows as they are', () => {
+    expect(viewBridge(bridge({}))).toMatchObject({
+      secondaryBus: { known: true, value: 1 },
+      memoryWindow: { known: true, value: { base: 0xfe00_0000n } },
+      prefetchableWindow: { known: true, value: { base: 0x1_0000_0000n } },
+    });
+  });
+
+  it('knows nothing before the buses are numbered', () => {
+    const view = viewBridge(bridge({ secondaryBus: 0 }));
+    expect(Object.values(view).map((fact: { known: boolean }) => fact.known)).toEqual([
+      false,
+      false,
+      false,
+    ]);
+  });
+
+  it('takes registers that are as reset left them for not set up, never for a window at 0', () => {
+    const view = viewBridge(bridge({ memoryRange: AFTER_RESET, prefetchableRange: AFTER_RESET }));
+    expect(view).toMatchObject({
+      secondaryBus: { known: true },
+      memoryWindow: { known: false },
+      prefetchableWindow: { known: false },
+    });
+    expect(viewBridge(bridge({ prefetchableRange: AFTER_RESET }))).toMatchObject({
+      prefetchableWindow: { known: true, value: undefined },
+    });
+  });
+
+  it('shows base above limit as closed', () => {
+    const closed = { base: 0xfff0_0000n, limit: 0xf_ffffn };
+    expect(viewBridge(bridge({ memoryRange: closed }))).toMatchObject({
+      memoryWindow: { known: true, value: undefined },
+    });
+  });
+});
