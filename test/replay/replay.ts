@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import * as qmplug from '../../src/index.js';
-import { isJsonObject, parseJson, stringifyJson, type JsonObject } from '../../src/json.js';
+import { isJsonObject, parseJson, type JsonObject } from '../../src/json.js';
 import type { QmpTransport } from '../../src/qmp/transport.js';
 import * as testing from '../../src/testing.js';
 import { createPlayer, type Transcript, type TranscriptPlayer } from '../../src/testing.js';

@@ -51,7 +51,17 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
     return { waiting: `${id}: the guest has not released it yet` };
   },
 
-  probe: ({ id }, { vm }) => presenceOf(vm, id),
+  /** A device with our id in another place is nobody's for certain. */
+  async probe(step, { vm }) {
+    const presence = await presenceOf(vm, step.id);
+    if (presence !== 'present') return presence;
+    try {
+      await refuseStranger(step, vm);
+      return 'present';
+    } catch {
+      return 'unreadable';
+    }
+  },
 
   wait: ({ id }, { vm, clock }, signal) =>
     watchRemoval({
