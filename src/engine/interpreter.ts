@@ -235,11 +235,13 @@ class Run<S extends StepData, T, C> {
     }
     // A step that failed while it was prepared changed nothing and needs no undo.
     const touched = this.#progress.steps[index]?.forward !== 'untouched';
+    // Noted before the failure itself: a kill between the two must not lead to an undo either.
+    const harmless = touched && handler.changedNothing?.(cause) === true;
+    if (harmless) await this.#step(index, 'undo', 'done', {});
     if (touched) await this.#step(index, 'do', 'failed', { error });
     if (this.#progress.committed) {
       return { kind: 'stopped', step: index, cause, undoFailures: [], progress: this.#progress };
     }
-    if (touched && handler.changedNothing?.(cause)) await this.#step(index, 'undo', 'done', {});
     return this.turnBack(cause);
   }
 

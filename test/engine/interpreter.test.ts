@@ -44,6 +44,7 @@ const put: StepHandler<Put, World, string> = {
     expect(record).toBe(`before ${name}`);
     return world.act('undo', name, () => world.things.delete(name));
   },
+  changedNothing: (cause) => cause instanceof RefusedError,
   probe: async ({ name }, world) =>
     world.presence ?? (world.things.has(name) ? 'present' : 'absent'),
 };
@@ -116,6 +117,13 @@ describe('Interpreter', () => {
       'undone',
       'untouched',
     ]);
+  });
+
+  it('does not undo a step that says its failure changed nothing', async () => {
+    world.misbehaviour.set('do b', fails(new RefusedError('IN_USE', 'no')));
+    expect((await interpreter().start(plan(), world)).kind).toBe('undone');
+    expect(world.log).not.toContain('undo b');
+    expect(world.things.size).toBe(0);
   });
 
   it('stops, undoing nothing, after the commit point', async () => {
