@@ -13,30 +13,40 @@ import { errorOf, type HotplugResult } from './settle.js';
 
 const RECOVERY_LOCK_MS = 1_000;
 
-/** Collects what a reconciliation did. */
+/** Collects what a reconciliation did: of each plan the last that was heard of it. */
 export class RecoveryReport {
-  readonly #lists: Record<keyof RecoveryResult, RecoveryItem[]> = {
-    finished: [],
-    undone: [],
-    open: [],
-  };
+  readonly #results = new Map<string, HotplugResult>();
 
   add(result: HotplugResult): void {
-    const { plan } = result.progress;
-    const list = result.kind === 'done' ? 'finished' : result.kind === 'undone' ? 'undone' : 'open';
-    this.#lists[list].push({
-      planId: plan.id,
-      kind: plan.kind,
-      vm: plan.scope,
-      ids: idsOf(result.progress.plan.steps),
-      outcome: result.kind,
-      reason: result.kind === 'done' ? undefined : errorOf(result).message,
-    });
+    this.#results.set(result.progress.plan.id, result);
+  }
+
+  /** What would go on by itself once the guest does. */
+  get waiting(): readonly HotplugResult[] {
+    return [...this.#results.values()].filter((result) => result.kind === 'waiting');
   }
 
   get result(): RecoveryResult {
-    return this.#lists;
+    const of = (belongs: (kind: HotplugResult['kind']) => boolean) =>
+      [...this.#results.values()].filter(({ kind }) => belongs(kind)).map(itemOf);
+    return {
+      finished: of((kind) => kind === 'done'),
+      undone: of((kind) => kind === 'undone'),
+      open: of((kind) => kind !== 'done' && kind !== 'undone'),
+    };
   }
+}
+
+function itemOf(result: HotplugResult): RecoveryItem {
+  const { plan } = result.progress;
+  return {
+    planId: plan.id,
+    kind: plan.kind,
+    vm: plan.scope,
+    ids: idsOf(plan.steps),
+    outcome: result.kind,
+    reason: result.kind === 'done' ? undefined : errorOf(result).message,
+  };
 }
 
 function idsOf(steps: HotplugResult['progress']['plan']['steps']): readonly string[] {

@@ -211,7 +211,7 @@ export class Vm {
 
   /** Ports, attachments and removals as they are now; finishes what can be finished on the way. */
   async status(options: WaitOptions = {}): Promise<VmStatus> {
-    await this.recover(options);
+    await this.#recoverNow(this.#patience(options));
     return this.inspect();
   }
 
@@ -232,13 +232,22 @@ export class Vm {
   }
 
   /**
-   * Reconciles journal, VM and host, forwards or backwards by each plan's commit point, and gives back what
-   * left the VM by itself. Every other method begins with it.
+   * Reconciles journal, VM and host, forwards or backwards by each plan's commit point, gives back what left
+   * the VM by itself, and waits for what only the guest keeps from ending. Every other method begins with
+   * the same, but for the waiting.
    */
   async recover(options: WaitOptions = {}): Promise<RecoveryResult> {
-    const report = new RecoveryReport();
-    await this.#exclusively(this.#patience(options), () => this.#reconcile(report));
-    await recoverEnded(this.#environment, report);
+    const patience = this.#patience(options);
+    const report = await this.#recoverNow(patience);
+    for (const result of report.waiting) {
+      if (result.progress.plan.scope !== this.key) continue;
+      try {
+        report.add(await this.#runner.drive(result, patience));
+      } catch (error) {
+        // The guest declined once more: it still waits.
+        if (!(error instanceof UnplugRefusedError)) throw error;
+      }
+    }
     return report.result;
   }
 
@@ -268,6 +277,13 @@ export class Vm {
       }
       return this.#runner.exclusively(patience, work);
     });
+  }
+
+  async #recoverNow(patience: Patience): Promise<RecoveryReport> {
+    const report = new RecoveryReport();
+    await this.#exclusively(patience, () => this.#reconcile(report));
+    await recoverEnded(this.#environment, report);
+    return report;
   }
 
   /** @returns the VM as it was seen on the way, which nothing of this changes. */

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import type { Vm } from '../../src/index.js';
 import { rootPorts } from '../../src/simulator/index.js';
 import {
   ACCELERATOR,
@@ -68,4 +69,27 @@ it('takes what a VM that has ended still has on record, without being told to re
   await expect(attachTo(second)).rejects.toMatchObject({ code: 'CONFLICT' });
   world.vm().kill();
   expect(await attachTo(second)).toMatchObject({ attachment: { already: false } });
+});
+
+it('recovers a removal that the guest still works on, by waiting for it', async () => {
+  const world = createHostWorld({ seed: 1, guest: { kind: 'linux' }, hotplug: 'native' });
+  const before = world.snapshot();
+  const run = <T>(work: (vm: Vm) => Promise<T>) => {
+    const process = world.startController();
+    return runTask(world, process, async () => {
+      const vm = await openSimulatedVm(process);
+      const result = await work(vm);
+      await vm.close();
+      return result;
+    });
+  };
+  await run((vm) => vm.attach({ device: ACCELERATOR, wait: 'placed' }));
+  await run((vm) => vm.detach(ACCELERATOR, { wait: false }));
+  const { open } = await run((vm) => vm.recover({ timeoutMs: 0 }));
+  expect(open).toMatchObject([{ kind: 'detach', outcome: 'waiting' }]);
+  expect(await run((vm) => vm.recover())).toMatchObject({
+    finished: [{ kind: 'detach', ids: ['vfio_device_5_0'] }],
+    open: [],
+  });
+  expect(world.snapshot()).toBe(before);
 });

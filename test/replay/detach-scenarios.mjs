@@ -82,7 +82,7 @@ export const detachScenarios = [
     steps: [
       attach('d0', { attached: ['d0 on rp0'], steps: ADDED }),
       detach('d0', { removals: ['d0 requested'], steps: ASKED, pending: true }, { wait: false }),
-      recover({ open: ['detach d0'] }),
+      recover({ open: ['detach d0'] }, { timeoutMs: 0 }),
       reset('DEVICE_DELETED d0'),
       recover({ finished: ['detach d0'] }),
       recover({}),

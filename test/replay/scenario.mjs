@@ -88,9 +88,13 @@ export function status(yields) {
   return { do: 'status', yields };
 }
 
-/** @param {import('./outcome.mjs').Outcome} yields @returns {Step} */
-export function recover(yields) {
-  return { do: 'recover', yields };
+/**
+ * @param {import('./outcome.mjs').Outcome} yields
+ * @param {{ timeoutMs?: number }} [options]
+ * @returns {Step}
+ */
+export function recover(yields, options = {}) {
+  return { do: 'recover', yields, options };
 }
 
 /**
