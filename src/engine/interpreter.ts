@@ -3,13 +3,7 @@ import { OutcomeUnknownError } from '../errors.js';
 import { foldProgress, foldStep, type Journal, type JournalLine } from './journal.js';
 import type { Owner } from './owner.js';
 import type { Plan, PlanProgress } from './plan.js';
-import {
-  isWaiting,
-  type StepData,
-  type StepHandler,
-  type StepHandlers,
-  type Waiting,
-} from './step.js';
+import { isWaiting, type StepData, type StepHandler, type StepHandlers } from './step.js';
 
 /** A moment between two things that a kill can tear apart. */
 export interface Boundary {
@@ -336,5 +330,3 @@ class Run<S extends StepData, T, C> {
     this.#progress = foldProgress(this.#progress, change) as PlanProgress<S, T>;
   }
 }
-
-export type { Waiting };
