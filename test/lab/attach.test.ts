@@ -252,6 +252,7 @@ describe('real devices, real vfio-pci', () => {
     const lines = parseSweep(stdout, stderr);
     expect(lines.filter((line) => line.problem !== undefined)).toEqual([]);
     expect(boundariesOf(lines, 'attach')).toBe(16);
-    expect(boundariesOf(lines, 'detach')).toBe(24);
+    // A detach that has to wait a moment for QEMU passes the boundaries of its suspension as well.
+    expect(boundariesOf(lines, 'detach')).toBeGreaterThanOrEqual(24);
   });
 });

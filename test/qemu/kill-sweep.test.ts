@@ -30,9 +30,10 @@ describe('SIGKILL at every step boundary, on a live QEMU', () => {
       rmSync(directory, { recursive: true, force: true });
       const lines = parseSweep(stdout, stderr);
       expect(lines.filter((line) => line.problem !== undefined)).toEqual([]);
-      // One step of an attach, three of a detach, four boundaries each.
+      // One step of an attach, three of a detach, four boundaries each; a detach that has to wait a
+      // moment for QEMU passes those of its suspension as well.
       expect(boundariesOf(lines, 'attach')).toBe(4);
-      expect(boundariesOf(lines, 'detach')).toBe(12);
+      expect(boundariesOf(lines, 'detach')).toBeGreaterThanOrEqual(12);
     },
   );
 });
