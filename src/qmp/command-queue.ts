@@ -12,10 +12,9 @@ import type { ErrorReply } from './wire.js';
 
 /** A command on its way: waiting to be sent, or sent and waiting for its answer. */
 interface Command {
-  readonly id: number;
   readonly name: string;
   readonly args: JsonObject | undefined;
-  readonly line: string;
+  readonly writeLine: (id: number) => string;
   readonly deadlineMs: number;
   sent: boolean;
   /** The caller has been told something: an answer that comes now is late. */
@@ -29,7 +28,7 @@ interface Command {
 export interface CommandRequest {
   readonly name: string;
   readonly args: JsonObject | undefined;
-  /** Makes the bytes for the id that the command gets. */
+  /** Makes the line for the id that the command gets when it is sent. */
   readonly writeLine: (id: number) => string;
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
@@ -46,6 +45,9 @@ export interface LateReply {
   readonly args: JsonObject | undefined;
   readonly reply: CommandReply;
 }
+
+/** Ids go round: QEMU's monitor reads byte by byte, so that each digit of one costs microseconds. */
+const LARGEST_ID = 99;
 
 /** `unknown`: no command of ours that was sent has this id. */
 export type ReplyFate = 'delivered' | 'late' | 'unknown';
@@ -77,7 +79,7 @@ export class CommandQueue {
   readonly #onLateReply: (late: LateReply) => void;
   /** How many commands may be unanswered at once. */
   #window = 1;
-  #nextId = 1;
+  #lastId = 0;
   #waiting: Command[] = [];
   /** By id, in the order of sending. */
   readonly #sent = new Map<number, Command>();
@@ -104,16 +106,14 @@ export class CommandQueue {
   /** Queues a command and sends it as soon as the window allows. */
   run(request: CommandRequest): Promise<JsonValue> {
     const { name, args, signal, deadlineMs } = request;
-    const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         this.#abort(command, signal);
       };
       const command: Command = {
-        id,
         name,
         args,
-        line: request.writeLine(id),
+        writeLine: request.writeLine,
         deadlineMs,
         sent: false,
         settled: false,
@@ -142,8 +142,8 @@ export class CommandQueue {
   /** Takes an answer. Ids are compared strictly: `"1"` is not 1. */
   answer(id: JsonValue | undefined, reply: CommandReply): ReplyFate {
     const command = typeof id === 'number' ? this.#sent.get(id) : undefined;
-    if (!command) return 'unknown';
-    this.#sent.delete(command.id);
+    if (typeof id !== 'number' || !command) return 'unknown';
+    this.#sent.delete(id);
     const fate = command.settled ? 'late' : 'delivered';
     if (fate === 'late') {
       this.#onLateReply({ command: command.name, args: command.args, reply });
@@ -177,10 +177,18 @@ export class CommandQueue {
       if (!command) break;
       if (command === this.#timed) this.#stopTimer();
       command.sent = true;
-      this.#sent.set(command.id, command);
-      this.#send(command.line);
+      const id = this.#takeId();
+      this.#sent.set(id, command);
+      this.#send(command.writeLine(id));
     }
     this.#startTimer();
+  }
+
+  /** The next id that no unanswered command has. The window is far smaller than the ids are many. */
+  #takeId(): number {
+    do this.#lastId = (this.#lastId % LARGEST_ID) + 1;
+    while (this.#sent.has(this.#lastId));
+    return this.#lastId;
   }
 
   /** The first command that still has time: the one QEMU should be busy with. */

@@ -65,6 +65,22 @@ describe('commands', () => {
     expect(await added).toBe(18446744073709551615n);
   });
 
+  it('have short ids that go round, past those still unanswered', async () => {
+    const { peer, session } = await readySession();
+    const slow = session.execute('query-name');
+    const fast: Promise<unknown>[] = [];
+    for (let n = 1; n <= 250; n++) {
+      fast.push(session.execute('query-uuid'));
+      peer.answer(n, n);
+    }
+    expect(await Promise.all(fast)).toEqual(Array.from({ length: 250 }, (_, n) => n + 1));
+    const ids = peer.requests.map((request) => Number(request.id));
+    expect(ids.filter((id) => id === ids[0])).toHaveLength(1);
+    expect(Math.max(...ids)).toBe(99);
+    peer.answer(0, 'late, but its own');
+    expect(await slow).toBe('late, but its own');
+  });
+
   it('that are not allowed never go out', async () => {
     const { peer, session } = await readySession();
     const refused = [
