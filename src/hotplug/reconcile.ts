@@ -158,7 +158,6 @@ async function recoverVm(
       attachments: await readAttachments(runner),
       leaving: await readLeaving(runner),
       reservations: [],
-      snapshotHash: '',
     };
     await releaseDeparted(runner, world, report);
   });

@@ -2,18 +2,17 @@ import PQueue from 'p-queue';
 import { reportSteps } from '../engine/index.js';
 import { InputError, RefusedError } from '../errors.js';
 import { findDetachTarget, planDetach, planForeignDetach } from '../plan/plan-detach.js';
-import { planAttach } from '../plan/plan-attach.js';
+import { planAttach, type AttachPlanning } from '../plan/plan-attach.js';
 import type { World } from '../plan/world.js';
-import type { AddDevice, HotplugPlan } from '../plan/steps.js';
+import type { HotplugPlan } from '../plan/steps.js';
 import { connectQmp, openSession } from '../qmp/client.js';
 import { queryPci } from '../qmp/query-pci.js';
 import type { QmpTransport } from '../qmp/transport.js';
 import { identifyVm } from '../vm/identity.js';
-import { readVmSnapshot } from '../vm/snapshot.js';
-import { snapshotHash } from '../vm/hash.js';
 import type { VmIdentity, VmKey, VmSnapshot } from '../vm/types.js';
 import type { Environment } from './environment.js';
 import { UnplugRefusedError } from './errors.js';
+import { LastLook, withAdded, type Look } from './last-look.js';
 import { openLiveLink } from './live-link.js';
 import { newPlanId } from './plan-id.js';
 import { presenceOf } from './presence.js';
@@ -59,6 +58,8 @@ export interface OpenVmOptions {
 const DEFAULT_TIMEOUT_MS = 15_000;
 const NO_HOST = { host: undefined };
 
+type Already = Extract<AttachPlanning, { kind: 'already' }>;
+
 /**
  * Connects to a running VM, whoever booted it.
  *
@@ -90,14 +91,14 @@ export class Vm {
   readonly #link: VmLink;
   readonly #runner: PlanRunner;
   readonly #queue = new PQueue({ concurrency: 1 });
-  /** The last look; what cannot change while the VM runs is not asked for again. */
-  #latest: VmSnapshot | undefined;
+  readonly #lastLook: LastLook;
 
   /** @internal Made by `openVm`; tests and the simulator bring a link of their own. */
   constructor(environment: Environment, link: VmLink) {
     this.#environment = environment;
     this.#link = link;
     this.#runner = new PlanRunner(environment, link);
+    this.#lastLook = new LastLook(link);
   }
 
   get identity(): VmIdentity {
@@ -117,7 +118,7 @@ export class Vm {
    */
   async planAttach(request: AttachRequest): Promise<AttachPreview> {
     const resolved = await this.#resolve(request);
-    const world = await this.#world(resolved, undefined);
+    const world = await this.#world(resolved, await this.#lastLook.renew());
     const planning = planAttach(resolved.request, world);
     if (planning.kind === 'plan') {
       await this.#runner.check(planning.plan);
@@ -139,12 +140,8 @@ export class Vm {
     // What a VM that has ended still has on record stands in nobody's way.
     if ('device' in request) await recoverEnded(this.#environment, new RecoveryReport());
     const { vm, first } = await this.#exclusively(patience, async () => {
-      const looked = await this.#reconcile(new RecoveryReport());
-      const resolved = await this.#resolve(request);
-      const world = await this.#world(resolved, looked);
-      const planning = planAttach(resolved.request, world);
-      if (planning.kind === 'already') return { vm: world.vm, first: planning };
-      return { vm: world.vm, first: await this.#runner.start(planning.plan) };
+      const look = await this.#reconcile(new RecoveryReport());
+      return this.#begin(await this.#resolve(request), look);
     });
     if (first.kind === 'already') return this.#already(first.ids, vm);
     const result = await this.#runner.drive(first, patience);
@@ -152,6 +149,7 @@ export class Vm {
     const placing = result.kind === 'waiting' && progress.committed;
     if (result.kind !== 'done' && !placing) throw errorOf(result);
     const added = progress.plan.steps.filter((step) => step.kind === 'AddDevice');
+    this.#lastLook.add(added);
     const ids = added.map((step) => step.id);
     return {
       attachment: await this.#describe(ids, withAdded(vm, added), false),
@@ -167,7 +165,7 @@ export class Vm {
    */
   async planDetach(what: string, options: DetachOptions = {}): Promise<HotplugPlan | 'gone'> {
     const target = await resolveTarget(what, this.#environment.effects);
-    const world = await this.#world(NO_HOST, undefined);
+    const world = await this.#world(NO_HOST, await this.#lastLook.renew());
     const plan = this.#planDetach(target, world, new Set(options.allow));
     if (plan === undefined) return 'gone';
     await this.#runner.check(plan);
@@ -188,10 +186,10 @@ export class Vm {
     const patience = this.#patience(options);
     const target = await resolveTarget(what, effects);
     const first = await this.#exclusively(patience, async () => {
-      const looked = await this.#reconcile(new RecoveryReport());
+      const look = await this.#reconcile(new RecoveryReport());
       const open = await this.#openRemoval(target);
       if (open !== undefined) return this.#pressAgain(open);
-      const world = await this.#world(NO_HOST, looked);
+      const world = await this.#world(NO_HOST, look);
       const plan = this.#planDetach(target, world, new Set(options.allow));
       return plan === undefined ? undefined : this.#runner.start(plan);
     });
@@ -217,7 +215,7 @@ export class Vm {
 
   /** What `status` tells, without waiting for anyone and without finishing anything. */
   async inspect(): Promise<VmStatus> {
-    const vm = await this.#snapshot();
+    const vm = await this.snapshot();
     return readStatus({
       vm,
       pci: await queryPci(await this.#link.session()),
@@ -228,7 +226,7 @@ export class Vm {
 
   /** The VM's ports and devices as they are now. */
   async snapshot(): Promise<VmSnapshot> {
-    return this.#snapshot();
+    return (await this.#lastLook.renew()).vm;
   }
 
   /**
@@ -287,29 +285,42 @@ export class Vm {
   }
 
   /** @returns the VM as it was seen on the way, which nothing of this changes. */
-  async #reconcile(report: RecoveryReport): Promise<VmSnapshot> {
+  async #reconcile(report: RecoveryReport): Promise<Look> {
     await resumeOpenPlans(this.#runner, report);
-    const world = await this.#world(NO_HOST, undefined);
-    await releaseDeparted(this.#runner, world, report);
-    return world.vm;
+    const look = await this.#lastLook.confirm();
+    await releaseDeparted(this.#runner, await this.#world(NO_HOST, look), report);
+    return look;
   }
 
   async #resolve(request: AttachRequest): Promise<ResolvedRequest> {
     return resolveRequest(request, this.#environment.effects, this.#link.identity);
   }
 
-  async #snapshot(): Promise<VmSnapshot> {
-    const { identity } = this.#link;
-    const previous = this.#latest;
-    this.#latest = await readVmSnapshot(await this.#link.session(), identity, { previous });
-    return this.#latest;
+  /**
+   * Plans an attach and runs it as far as it goes. A host device is planned on a full look; where a look that
+   * was only confirmed leads to a refusal or a failure, a full one decides.
+   */
+  async #begin(
+    resolved: ResolvedRequest,
+    look: Look,
+  ): Promise<{ readonly vm: VmSnapshot; readonly first: HotplugResult | Already }> {
+    const again = async () => this.#begin(resolved, await this.#lastLook.renew());
+    const { vm, fresh } = look;
+    if (resolved.host !== undefined && !fresh) return again();
+    const world = await this.#world(resolved, look);
+    let planning: AttachPlanning;
+    try {
+      planning = planAttach(resolved.request, world);
+    } catch (error) {
+      if (fresh || !(error instanceof RefusedError)) throw error;
+      return again();
+    }
+    if (planning.kind === 'already') return { vm, first: planning };
+    const first = await this.#runner.start(planning.plan);
+    return first.kind === 'undone' && !fresh ? again() : { vm, first };
   }
 
-  async #world(
-    { host }: Pick<ResolvedRequest, 'host'>,
-    looked: VmSnapshot | undefined,
-  ): Promise<World> {
-    const vm = looked ?? (await this.#snapshot());
+  async #world({ host }: Pick<ResolvedRequest, 'host'>, { vm }: Look): Promise<World> {
     return {
       address: this.#link.address,
       vm,
@@ -317,7 +328,6 @@ export class Vm {
       attachments: await readAttachments(this.#runner),
       leaving: await readLeaving(this.#runner),
       reservations: await this.#runner.context.reservations.list(),
-      snapshotHash: snapshotHash(vm),
       planId: newPlanId(),
     };
   }
@@ -413,18 +423,4 @@ export class Vm {
       steps: reportSteps(progress),
     });
   }
-}
-
-/** The VM with devices whose place was verified when they were added. */
-function withAdded(vm: VmSnapshot, added: readonly AddDevice[]): VmSnapshot {
-  const devices = added.map(({ id, driver, busPath, devfn, host }) => ({
-    id,
-    path: `/machine/peripheral/${id}`,
-    type: driver,
-    parentBus: busPath,
-    devfn,
-    host,
-    sysfsdev: undefined,
-  }));
-  return { ...vm, devices: [...vm.devices, ...devices] };
 }

@@ -1,6 +1,7 @@
 import { InputError, RefusedError } from '../errors.js';
 import type { JsonObject, JsonValue } from '../json.js';
 import { fitsHostProperty, parseBdf, type Bdf } from '../pci/pci-address.js';
+import { snapshotHash } from '../vm/hash.js';
 import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
 import { allocatePort } from './allocate.js';
 import { checkTargets, groupOf, hostFunction } from './checks.js';
@@ -131,7 +132,7 @@ function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
 
 function attachPlan(
   request: PlanRequest,
-  { planId, vm, address, snapshotHash }: World,
+  { planId, vm, address }: World,
   steps: readonly HotplugStep[],
   subject: { readonly hosts: readonly Bdf[]; readonly device: JsonObject | undefined },
 ): AttachPlanning {
@@ -146,7 +147,7 @@ function attachPlan(
       steps: request.awaitPlaced ? [...steps, { kind: 'AwaitGuest', ids }] : steps,
       // Placement is verified inside the last AddDevice: once that is done the device is in.
       commit: { step: steps.length - 1, at: 'done' },
-      snapshotHash,
+      snapshotHash: snapshotHash(vm),
     },
   };
 }

@@ -1,4 +1,5 @@
 import { RefusedError } from '../errors.js';
+import { snapshotHash } from '../vm/hash.js';
 import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
 import { presentIds, type Attachment } from './attachment.js';
 import type { World } from './world.js';
@@ -90,7 +91,7 @@ export function planForeignDetach(
 }
 
 function detachPlan(
-  { planId, vm, address, snapshotHash }: World,
+  { planId, vm, address }: World,
   ids: readonly string[],
   attachment: string | undefined,
   steps: readonly HotplugStep[],
@@ -103,7 +104,7 @@ function detachPlan(
     steps,
     // Once the guest has been asked there is no way back: it may have begun to let go.
     commit: { step: 0, at: 'intended' },
-    snapshotHash,
+    snapshotHash: snapshotHash(vm),
   };
 }
 

@@ -15,7 +15,6 @@ export interface World {
   /** Ids whose removal was requested and is not over. */
   readonly leaving: ReadonlySet<string>;
   readonly reservations: readonly Reservation[];
-  readonly snapshotHash: string;
   /** A new plan's id. */
   readonly planId: string;
 }

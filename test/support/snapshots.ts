@@ -144,7 +144,6 @@ export function aWorld(change: Partial<World> = {}): World {
     attachments: [],
     leaving: new Set(),
     reservations: [],
-    snapshotHash: 'hash',
     planId: 'plan-1',
     ...change,
   };
