@@ -12,9 +12,9 @@ interface Stage {
   /** Another client's session. */
   readonly other: QmpSession;
   /** How many commands the looks cost since the last call. */
-  countCommands(): number;
+  readonly countCommands: () => number;
   /** Ends the session; the next look opens another. */
-  reconnect(): Promise<void>;
+  readonly reconnect: () => Promise<void>;
 }
 
 const LISTINGS = 2;
@@ -39,7 +39,9 @@ async function onStage(act: (stage: Stage) => Promise<void>): Promise<void> {
       return new Proxy(session, {
         get: (target, name) => {
           const value: unknown = name === 'execute' ? execute : Reflect.get(target, name, target);
-          return typeof value === 'function' && name !== 'execute' ? value.bind(target) : value;
+          return typeof value === 'function' && name !== 'execute'
+            ? (value.bind(target) as unknown)
+            : value;
         },
       });
     };
