@@ -25,6 +25,16 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'container',
+          include: ['test/container/**/*.test.ts'],
+          globalSetup: ['test/container/docker.ts'],
+          testTimeout: minutes(5),
+          hookTimeout: minutes(5),
+          maxWorkers: 2,
+        },
+      },
+      {
+        test: {
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
           testTimeout: minutes(15),

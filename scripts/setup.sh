@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Puts in place what the tests and the demo need, on Debian 12 or 13 with Node and root or sudo.
 #
-#   scripts/setup.sh [--no-install] [npm] [lab]
+#   scripts/setup.sh [--no-install] [npm] [lab] [docker]
 #
 # npm: node_modules as package-lock.json has it. lab: Debian packages, and a Linux kernel that is
-# unpacked into the user's cache directory and never installed. Default: both. It says what is missing
-# before it installs anything; with --no-install it lists that and ends with status 1.
+# unpacked into the user's cache directory and never installed. docker: Docker, and the QEMU versions
+# that docker/ describes, as images and unpacked into the same directory. Default: all. It says what is
+# missing before it installs anything; with --no-install it lists that and ends with status 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,14 +17,14 @@ needs=()
 for argument in "$@"; do
   case $argument in
     --no-install) install=no ;;
-    npm | lab) needs+=("$argument") ;;
+    npm | lab | docker) needs+=("$argument") ;;
     *)
       echo "setup: unknown argument $argument" >&2
       exit 2
       ;;
   esac
 done
-[ ${#needs[@]} -gt 0 ] || needs=(npm lab)
+[ ${#needs[@]} -gt 0 ] || needs=(npm lab docker)
 
 needs() { [[ " ${needs[*]} " == *" $1 "* ]]; }
 say() { echo "setup: $*" >&2; }
@@ -48,14 +49,35 @@ apt_get() {
     apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Prints what is missing, one per line: node_modules, kernel, or the name of a Debian package.
+# Prints what is missing, one per line: node_modules, kernel, qemu-versions, or the name of a Debian
+# package.
 find_missing() {
   if needs npm && ! node scripts/check-node-modules.mjs >&2; then echo node_modules; fi
-  needs lab || return 0
-  for package in "${PACKAGES[@]}"; do
-    is_installed "$package" || echo "$package"
-  done
-  node scripts/kernel.mjs find >/dev/null || echo kernel
+  if needs lab; then
+    for package in "${PACKAGES[@]}"; do
+      is_installed "$package" || echo "$package"
+    done
+    node scripts/kernel.mjs find >/dev/null || echo kernel
+  fi
+  if needs docker; then
+    find_docker_packages | sort -u
+    command -v docker >/dev/null && node scripts/qemu-versions.mjs find || echo qemu-versions
+  fi
+}
+
+# Any Docker will do, and with DOCKER_HOST a daemon elsewhere; what is missing comes from Debian.
+find_docker_packages() {
+  local path=$PATH:/usr/sbin:/sbin
+  [ -n "${DOCKER_HOST:-}" ] || PATH=$path command -v dockerd >/dev/null || echo docker.io
+  command -v docker >/dev/null || docker_client_package
+  PATH=$path command -v debootstrap >/dev/null || echo debootstrap
+}
+
+# Debian 13 has the client in a package of its own.
+docker_client_package() {
+  local VERSION_ID=
+  [ ! -r /etc/os-release ] || . /etc/os-release
+  if [ "${VERSION_ID:-13}" -ge 13 ]; then echo docker-cli; else echo docker.io; fi
 }
 
 update_lists_unless_known() {
@@ -101,6 +123,7 @@ for item in "${missing[@]}"; do
   case $item in
     node_modules) say '  node_modules, by npm ci' ;;
     kernel) say "  a Linux kernel for test machines: linux-image-amd64's, unpacked into $(node scripts/kernel.mjs where)" ;;
+    qemu-versions) say "  QEMU 5.2, 7.2, 10.0 and 11.1: images built from docker/, unpacked into $(node scripts/qemu-versions.mjs where)" ;;
     *)
       say "  the Debian package $item, by apt-get install"
       packages+=("$item")
@@ -126,6 +149,10 @@ for item in "${missing[@]}"; do
     kernel)
       say 'fetching the kernel'
       fetch_kernel >&2 || status=1
+      ;;
+    qemu-versions)
+      say 'building and unpacking QEMU 5.2, 7.2, 10.0 and 11.1'
+      node scripts/qemu-versions.mjs make >&2 || status=1
       ;;
   esac
 done

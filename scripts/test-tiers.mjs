@@ -4,14 +4,15 @@ import { missingFor } from './lab/capability.mjs';
 /**
  * @typedef {object} Tier
  * @property {string} name of the project in vitest.config.ts
- * @property {boolean} lab whether the lab's part of the set-up is needed
+ * @property {readonly ('lab' | 'docker')[]} setUp the parts of scripts/setup.sh that it needs, node_modules apart
  * @property {() => readonly string[]} missing why this machine cannot run it; empty when it can
  */
 
 /** @type {readonly Tier[]} */
 export const TIERS = [
-  { name: 'unit', lab: false, missing: () => [] },
-  { name: 'replay', lab: false, missing: () => [] },
-  { name: 'qemu', lab: true, missing: () => missingFor('guest') },
-  { name: 'lab', lab: true, missing: () => missingFor('vfio-host') },
+  { name: 'unit', setUp: [], missing: () => [] },
+  { name: 'replay', setUp: [], missing: () => [] },
+  { name: 'qemu', setUp: ['lab'], missing: () => missingFor('guest') },
+  { name: 'lab', setUp: ['lab'], missing: () => missingFor('vfio-host') },
+  { name: 'container', setUp: ['lab', 'docker'], missing: () => missingFor('container') },
 ];

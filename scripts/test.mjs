@@ -60,7 +60,7 @@ function readArguments() {
 
 /** @returns {Result[]} */
 function runAll() {
-  const needs = tiers.some(({ lab }) => lab) ? ['npm', 'lab'] : ['npm'];
+  const needs = ['npm', ...new Set(tiers.flatMap(({ setUp }) => setUp))];
   const setUp = runStep('set-up', [
     'bash',
     'scripts/setup.sh',

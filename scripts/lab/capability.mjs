@@ -2,9 +2,20 @@
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { findKernel } from './kernel.mjs';
+import { findQemuVersions } from './make-qemu-versions.mjs';
+import { findQemu, QEMU_VERSIONS, qemuCache } from './qemu-versions.mjs';
 
-/** What can be run: QEMU alone, a Linux guest in it, or the nested VFIO host. */
-export const CAPABILITIES = /** @type {const} */ (['qemu', 'guest', 'vfio-host']);
+/**
+ * What can be run: QEMU alone, a Linux guest in it, or the nested VFIO host; every QEMU version, and
+ * the same in containers.
+ */
+export const CAPABILITIES = /** @type {const} */ ([
+  'qemu',
+  'guest',
+  'vfio-host',
+  'versions',
+  'container',
+]);
 
 /** @typedef {(typeof CAPABILITIES)[number]} Capability */
 
@@ -27,6 +38,10 @@ export function missingFor(capability) {
   if (capability !== 'qemu') missing.push(...missingForLinux());
   if (capability === 'vfio-host') {
     missing.push(missingProgram('modprobe', 'kmod'), missingMemory());
+  }
+  if (capability === 'versions' || capability === 'container') missing.push(...missingVersions());
+  if (capability === 'container') {
+    missing.push(missingProgram('docker', 'docker.io'), missingImages());
   }
   return missing.filter((reason) => reason !== undefined);
 }
@@ -51,6 +66,17 @@ function missingForLinux() {
     unusable ? `no statically linked ${busybox} (package busybox-static); ${SET_UP}` : undefined,
     findKernel() ? undefined : `no kernel for the guest; ${SET_UP}`,
   ];
+}
+
+function missingVersions() {
+  return QEMU_VERSIONS.filter((version) => findQemu(version) === undefined).map(
+    (version) => `no QEMU ${version} in ${qemuCache()}; ${SET_UP}`,
+  );
+}
+
+/** The daemon need not run yet: its store is known to have them. */
+function missingImages() {
+  return findQemuVersions() ? undefined : `no images of the QEMU versions; ${SET_UP}`;
 }
 
 function missingMemory() {

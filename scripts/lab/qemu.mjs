@@ -3,12 +3,16 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Changes } from './deadline.mjs';
 import { endChild, makeRunDirectory, removeRunDirectory, spawnTied } from './process.mjs';
+import { findQemu } from './qemu-versions.mjs';
 import { RawQmp } from './raw-qmp.mjs';
 
 /**
  * @typedef {object} QemuOptions
  * @property {readonly string[]} [args] further arguments: ports, devices, objects
  * @property {string} [binary] default `qemu-system-x86_64`
+ * @property {import('./qemu-versions.mjs').QemuVersion} [version] one that scripts/setup.sh has unpacked,
+ *   instead of the installed one
+ * @property {import('./qemu-versions.mjs').QemuProgram} [program] of that version
  * @property {string} [machine] default `q35`; may carry properties: `q35,acpi=off`
  * @property {string} [cpu] default `max`
  * @property {number} [physBits] guest-physical address bits of the processor
@@ -168,7 +172,7 @@ export async function launchQemu(options, serials, moreArgs = async () => []) {
     ['lab', ...serials].map((name) => acceptOne(join(directory, `${name}.sock`))),
   );
   const further = await moreArgs(directory);
-  const child = spawnTied(options.binary ?? 'qemu-system-x86_64', [
+  const child = spawnTied(programOf(options), [
     ...machineArgs(options),
     ...monitorArgs(directory),
     ...serials.flatMap((name) => [
@@ -197,6 +201,14 @@ export async function launchQemu(options, serials, moreArgs = async () => []) {
   }
 }
 
+/** @param {QemuOptions} options */
+function programOf({ binary, version, program = 'qemu-system-x86_64' }) {
+  if (version === undefined) return binary ?? program;
+  const path = findQemu(version, program);
+  if (path === undefined) throw new Error(`no QEMU ${version}; run scripts/setup.sh docker`);
+  return path;
+}
+
 /** What every machine of the lab has, whether it runs here or inside another one.
  * @param {QemuOptions} options */
 export function machineArgs(options) {
@@ -206,7 +218,8 @@ export function machineArgs(options) {
     ...['-cpu', physBits === undefined ? cpu : `${cpu},phys-bits=${physBits}`],
     ...['-m', String(memoryMiB), '-smp', String(processors)],
     ...['-nodefaults', '-display', 'none', '-no-user-config'],
-    ...(options.hotplug === 'native' ? NATIVE_HOTPLUG : []),
+    // The ports of a q35 are native in any case before 6.1, which does not know the property.
+    ...(options.hotplug === 'native' && options.version !== '5.2' ? NATIVE_HOTPLUG : []),
     ...(options.firmware === 'ovmf' ? ovmfArgs() : []),
     ...(options.paused ? ['-S'] : []),
   ];

@@ -1,9 +1,11 @@
 import { requireCapability } from '../../scripts/lab/capability.mjs';
 import { bootGuest as boot, type Guest, type GuestOptions } from '../../scripts/lab/guest.mjs';
 import { type Qemu, type QemuOptions, startQemu as start } from '../../scripts/lab/qemu.mjs';
+import type { QemuVersion } from '../../scripts/lab/qemu-versions.mjs';
 
 export type { PciFunction, PciResource } from '../../scripts/lab/agent.mjs';
-export type { Guest, GuestOptions, Qemu, QemuOptions };
+export { QEMU_VERSIONS } from '../../scripts/lab/qemu-versions.mjs';
+export type { Guest, GuestOptions, Qemu, QemuOptions, QemuVersion };
 
 /**
  * A real QEMU without an operating system, ready in well under a second. `await using` ends it.
@@ -11,7 +13,7 @@ export type { Guest, GuestOptions, Qemu, QemuOptions };
  * @throws where QEMU is not installed, or refuses its arguments.
  */
 export async function startQemu(options: QemuOptions = {}): Promise<Qemu> {
-  requireCapability('qemu');
+  requireCapability(options.version === undefined ? 'qemu' : 'versions');
   return start(options);
 }
 
@@ -22,6 +24,7 @@ export async function startQemu(options: QemuOptions = {}): Promise<Qemu> {
  */
 export async function bootGuest(options: GuestOptions = {}): Promise<Guest> {
   requireCapability('guest');
+  if (options.version !== undefined) requireCapability('versions');
   return boot(options);
 }
 
