@@ -56,6 +56,7 @@ export type ErrorCode =
   | 'NOT_CONNECTED'
   | 'NOT_SENT'
   | 'ABORTED'
+  | 'LISTEN_FAILED'
   // Plans
   | 'STEP_FAILED'
   | 'STATE_UNKNOWN'
@@ -66,7 +67,9 @@ export type ErrorCode =
   | 'STATE_DAMAGED'
   // Transcripts
   | 'BAD_TRANSCRIPT'
-  | 'TRANSCRIPT_MISMATCH';
+  | 'TRANSCRIPT_MISMATCH'
+  | 'RECORDING_INCOMPLETE'
+  | 'BAD_FILE';
 
 /** What an error may carry besides its code and message. */
 export interface ErrorDetail {

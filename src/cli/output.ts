@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { escapeControl, stringifyJson, type JsonValue } from '../index.js';
+import { escapeControl, QmplugError, stringifyJson, type JsonValue } from '../index.js';
 import { causesOf, describeError, type DescribedError } from './describe-error.js';
 import type { TextSink } from './io.js';
 
@@ -7,6 +7,8 @@ import type { TextSink } from './io.js';
 export interface Output {
   /** The result: as JSON, or as the text that `render` makes of it. `format` goes before `--json`. */
   result(value: JsonValue, render: () => string, format?: 'json' | 'text'): void;
+  /** One line of a result that has no end before the command has: JSON lines. */
+  line(text: string): void;
   error(error: unknown): void;
   /** A line that belongs to the result but not into its document. */
   note(line: string): void;
@@ -27,6 +29,9 @@ export function createOutput(json: boolean, { stdout, stderr }: OutputStreams): 
     result(value, render, format = json ? 'json' : 'text') {
       stdout.write(format === 'json' ? `${stringifyJson(value)}\n` : withNewline(render()));
     },
+    line(text) {
+      stdout.write(withNewline(text));
+    },
     error(error) {
       const described = describeError(error);
       if (json) stdout.write(`${stringifyJson({ error: described })}\n`);
@@ -44,12 +49,19 @@ export function createOutput(json: boolean, { stdout, stderr }: OutputStreams): 
 
 const withNewline = (text: string) => (text === '' || text.endsWith('\n') ? text : `${text}\n`);
 
+/** The one message of several lines is made by us, of parts that are safe each. */
+function messageLines(error: unknown, message: string): readonly string[] {
+  return error instanceof QmplugError && error.code === 'TRANSCRIPT_MISMATCH'
+    ? message.split('\n')
+    : [message];
+}
+
 function errorLines(
   error: unknown,
   { code, message, remedy, undone }: DescribedError,
 ): readonly string[] {
   return [
-    `${escapeControl(message)} [${code}]`,
+    `${messageLines(error, message).map(escapeControl).join('\n')} [${code}]`,
     ...causesOf(error).map((cause) => `  because: ${escapeControl(cause)}`),
     ...(undone.length === 0 ? [] : [`  undone: ${undone.join(', ')}`]),
     ...(remedy === null ? [] : [`  ${escapeControl(remedy)}`]),

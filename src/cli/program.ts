@@ -45,6 +45,16 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'finish or undo what a crash left behind',
     load: async () => (await import('./commands/recover.js')).defineRecover,
   },
+  {
+    name: 'record',
+    summary: 'write down what a client and QEMU say to each other',
+    load: async () => (await import('./commands/record.js')).defineRecord,
+  },
+  {
+    name: 'replay',
+    summary: 'play a transcript on a socket, in the place of QEMU',
+    load: async () => (await import('./commands/replay.js')).defineReplay,
+  },
 ];
 
 const HELP = `

@@ -122,6 +122,18 @@ class ExecTransport implements QmpTransport {
     this.#terminate();
   }
 
+  pause(): void {
+    this.#child.stdout.pause();
+  }
+
+  resume(): void {
+    this.#child.stdout.resume();
+  }
+
+  endSending(): void {
+    this.#child.stdin.end();
+  }
+
   #terminate(): void {
     if (this.#exited || this.#terminating) return;
     this.#terminating = true;

@@ -51,6 +51,18 @@ export class SocketTransport implements QmpTransport {
   close(): void {
     this.#socket.destroy();
   }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  endSending(): void {
+    this.#socket.end();
+  }
 }
 
 /**

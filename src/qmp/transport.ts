@@ -18,6 +18,11 @@ export interface QmpTransport {
   start(handlers: TransportHandlers): void;
   /** Ends the transport; idempotent. `onClose` still follows. */
   close(): void;
+  /** Stops and resumes delivery, where the transport can: for a reader that cannot keep up. */
+  pause?(): void;
+  resume?(): void;
+  /** Tells the other end that nothing more comes, after all that was sent; delivery goes on. */
+  endSending?(): void;
 }
 
 export interface TransportHandlers {

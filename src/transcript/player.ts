@@ -42,7 +42,11 @@ export interface TranscriptPlayer extends QmpTransport {
 /**
  * A fake QEMU that follows a transcript. Each command of the client is compared with the recorded one,
  * name and arguments exactly; the order of members and the ids mean nothing, and replies carry the
- * client's own ids. The first difference ends the transport.
+ * client's own ids. The first difference ends the transport. Where the recorded QEMU ended (its last command
+ * went unanswered, or SHUTDOWN was its last word), so does the player.
+ *
+ * @param transcript of one session; `splitSessions` makes several of a recording of several clients.
+ * @throws {InputError} `BAD_TRANSCRIPT`: its replies and commands do not belong together.
  */
 export function createPlayer(
   transcript: Transcript,
@@ -146,7 +150,10 @@ class Player implements TranscriptPlayer {
   #schedule(): void {
     if (this.#cancelNext !== undefined || this.#state !== 'open' || !this.#handlers) return;
     const next = this.#due();
-    if (next === undefined) return;
+    if (next === undefined) {
+      this.#closeIfOver();
+      return;
+    }
     const play = () => {
       this.#cancelNext = undefined;
       this.#play();
@@ -170,6 +177,15 @@ class Player implements TranscriptPlayer {
     this.#handlers?.onData(Buffer.from(`${stringifyJson(msg)}\r\n`));
   }
 
+  /** Closes as the recorded QEMU did, once all is said. */
+  #closeIfOver(): void {
+    const { closes, commands, messages } = this.#script;
+    if (!closes || this.#state !== 'open') return;
+    if (this.#played < messages.length || this.#ids.length < commands.length) return;
+    this.#state = 'ended';
+    setImmediate(() => this.#handlers?.onClose());
+  }
+
   #end(mismatch: TranscriptMismatchError): void {
     this.#mismatch = mismatch;
     this.#state = 'ended';
@@ -189,7 +205,8 @@ class Player implements TranscriptPlayer {
     }
     const unsent = this.#script.commands.slice(this.#ids.length);
     const remaining = this.#script.messages.slice(this.#played);
-    const isOwed = this.#state === 'open' || remaining.some((m) => m.answers !== undefined);
+    const isOwed =
+      this.#state !== 'closed-by-client' || remaining.some((m) => m.answers !== undefined);
     const unplayed = isOwed ? remaining : [];
     const left = [...unsent, ...unplayed].sort((a, b) => a.line - b.line);
     const [first] = left;

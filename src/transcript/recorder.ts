@@ -14,6 +14,8 @@ export interface RecorderOptions {
    * bytes go on passing.
    */
   readonly onFault?: ((error: unknown) => void) | undefined;
+  /** When the recording began, by the clock. Default: now. */
+  readonly beganAt?: number | undefined;
 }
 
 /**
@@ -21,13 +23,12 @@ export interface RecorderOptions {
  * a command is recorded before it is sent, a reply before it is delivered.
  */
 export function recordTransport(inner: QmpTransport, options: RecorderOptions): QmpTransport {
-  const { clock, onEntry, onFault } = options;
-  const began = clock.now();
+  const { clock, onEntry, onFault, beganAt = clock.now() } = options;
   let faulted = false;
 
   const observer = (dir: 'in' | 'out') => {
     const framer = new JsonFramer((text) => {
-      const t = Math.round(clock.now() - began);
+      const t = Math.round(clock.now() - beganAt);
       onEntry({ t, dir, msg: checkMessage(dir, parseJson(text)) });
     });
     return (data: Uint8Array) => {
@@ -63,5 +64,12 @@ export function recordTransport(inner: QmpTransport, options: RecorderOptions): 
     close() {
       inner.close();
     },
+    pause() {
+      inner.pause?.();
+    },
+    resume() {
+      inner.resume?.();
+    },
+    ...(inner.endSending === undefined ? {} : { endSending: () => inner.endSending?.() }),
   };
 }

@@ -43,6 +43,11 @@ const PIDS = ['', '0', '-1', '1.5', 'qemu', '12345678901'];
 const COUNTS = ['', '-1', '1.5', '0x2', 'many', '1e2'];
 const SIZES = ['', '-1', '1.5G', '5x', 'G', '0x10', '1 G'];
 const REASONS = ['', '*', 'In-Use', 'in use', 'in-use.', '-x', '../x'];
+const SOCKETS = ['', 'tcp:localhost:1', 'ws://localhost/', 'exec:cat', 'x'.repeat(108), 'unix:'];
+const TRANSCRIPT = join(
+  import.meta.dirname,
+  '../../fixtures/qmp-transcripts/7.2.22/q35/attach.jsonl',
+);
 const VM_OPTIONS = { '--timeout': TIMEOUTS, '--qemu-pid': PIDS };
 
 const ROWS: Readonly<Record<string, OptionRows>> = {
@@ -114,11 +119,39 @@ const ROWS: Readonly<Record<string, OptionRows>> = {
     wholes: [[], ['VM', 'surplus'], ['vm'], ['VM', '--format', 'tree', '--json']],
   },
   devices: { good: [], bad: {}, wholes: [['a', 'b'], ['gpu'], ['3b:00'], ['--all']] },
+  record: {
+    good: ['VM', '--listen', 'unused.sock'],
+    bad: {
+      '--output': ['', '/', '/nowhere/at/all/x.jsonl'],
+      '--scenario': [''],
+    },
+    wholes: [
+      [],
+      ['VM'],
+      ['vm', '--listen', 'x.sock'],
+      ...SOCKETS.map((socket) => ['VM', '--listen', socket]),
+      ['VM', 'VM', '--listen', 'x.sock'],
+      ['VM', '--listen', 'x.sock', '--listen', 'y.sock'],
+    ],
+  },
+  replay: {
+    good: [TRANSCRIPT],
+    bad: { '--listen': SOCKETS },
+    wholes: [
+      [],
+      [TRANSCRIPT],
+      ['/nowhere.jsonl', '--listen', 'x.sock'],
+      ['/', '--listen', 'x.sock'],
+      [import.meta.filename, '--listen', 'x.sock'],
+      [TRANSCRIPT, 'surplus', '--listen', 'x.sock'],
+      [TRANSCRIPT, '--listen', 'x.sock', '--timing', '5'],
+    ],
+  },
   recover: { good: ['VM'], bad: VM_OPTIONS, wholes: [['VM', 'surplus'], ['vm'], ['tcp:x:0']] },
 };
 
 /** Options without a value: there is no bad text for them. */
-const FLAGS = ['--json', '--dry-run', '--no-wait'];
+const FLAGS = ['--json', '--dry-run', '--no-wait', '--once', '--show-secrets', '--timing'];
 
 async function refuses(args: readonly string[]): Promise<void> {
   const { status, document, stderr } = await door.home.json(
