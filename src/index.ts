@@ -38,10 +38,12 @@ export {
   type Bdf,
   type GuestPath,
 } from './pci/index.js';
+export { deviceOf } from './plan/added-device.js';
 export type { AddDevice, HotplugPlan, HotplugStep } from './plan/steps.js';
 export { isDeviceId } from './qmp/argument-kinds.js';
 export { escapeControl } from './text.js';
 export {
+  guestAddressOf,
   portToJson,
   renderTopology,
   topologyOf,

@@ -1,5 +1,6 @@
 import {
-  formatGuestPath,
+  deviceOf,
+  guestAddressOf,
   type AddDevice,
   type DetachResult,
   type HotplugPlan,
@@ -29,10 +30,9 @@ export function plannedAttach(plan: HotplugPlan, vm: VmSnapshot): AttachDocument
   return { attachment: { group, already: false, functions }, steps: plannedSteps(plan) };
 }
 
-function guestPathOf({ busPath, devfn }: AddDevice, { ports }: VmSnapshot): string | undefined {
-  const port = ports.find((each) => each.busPath === busPath && each.slot === devfn >> 3);
-  if (port === undefined) return undefined;
-  return formatGuestPath([...port.path, { device: devfn >> 3, function: devfn & 7 }]);
+/** What was added in between cannot be in the way: the place is free. */
+function guestPathOf(step: AddDevice, vm: VmSnapshot): string | undefined {
+  return guestAddressOf(vm, deviceOf(step)).text;
 }
 
 /** A removal as `detach` prints it; `planned` says that nobody was asked for it. */

@@ -1,7 +1,9 @@
 import { childType, qomList } from '../qmp/qom-commands.js';
 import { CommandError } from '../qmp/failures.js';
 import type { QmpEvent, QmpSession } from '../qmp/session.js';
+import { deviceOf } from '../plan/added-device.js';
 import type { AddDevice } from '../plan/steps.js';
+import { isInPort } from '../vm/port-of.js';
 import { readVmSnapshot } from '../vm/snapshot.js';
 import type { VmDevice, VmSnapshot } from '../vm/types.js';
 import type { VmLink } from './vm-link.js';
@@ -72,28 +74,20 @@ export class LastLook {
 
   /** Takes over devices whose place was verified when they were added. */
   add(added: readonly AddDevice[]): void {
-    if (this.#kept === undefined) return;
-    this.#kept = { ...this.#kept, vm: withAdded(this.#kept.vm, added) };
+    const vm = this.#kept?.vm;
+    // QEMU makes a zpci of its own along with a device of an s390x VM.
+    const isWhole = vm !== undefined && vm.channels === undefined;
+    this.#kept = this.#kept && isWhole ? { ...this.#kept, vm: withAdded(vm, added) } : undefined;
   }
 }
 
 /** The VM with devices whose place was verified when they were added. */
 export function withAdded(vm: VmSnapshot, added: readonly AddDevice[]): VmSnapshot {
-  const devices = added.map(({ id, driver, busPath, devfn, host }): VmDevice => ({
-    id,
-    path: `${PERIPHERAL}/${id}`,
-    type: driver,
-    parentBus: busPath,
-    devfn,
-    host,
-    sysfsdev: undefined,
-  }));
+  const devices = added.map(deviceOf);
   const ports = vm.ports.map((port) => {
-    const occupants = devices.filter(
-      ({ parentBus, devfn = 0 }) => parentBus === port.busPath && devfn >> 3 === port.slot,
-    );
-    if (occupants.length === 0) return port;
-    return { ...port, occupants: [...port.occupants, ...occupants.map(({ path }) => path)].sort() };
+    const inside = devices.filter((device) => isInPort(port, vm.ports, device));
+    if (inside.length === 0) return port;
+    return { ...port, occupants: [...port.occupants, ...inside.map(({ path }) => path)].sort() };
   });
   return { ...vm, ports, devices: [...vm.devices, ...devices] };
 }
@@ -120,9 +114,13 @@ function afterListing(
   return hasMore ? undefined : without(vm, new Set(gone.map(({ path }) => path)));
 }
 
-/** The VM without some devices; undefined where one of them is a bridge, which takes its bus along. */
+/**
+ * The VM without some devices; undefined where more may have gone with them: a bridge takes its bus along,
+ * a device of an s390x VM its zpci.
+ */
 function without(vm: VmSnapshot, gone: ReadonlySet<unknown>): VmSnapshot | undefined {
   if (!vm.devices.some(({ path }) => gone.has(path))) return vm;
+  if (vm.channels !== undefined) return undefined;
   const buses = [...vm.buses.keys(), ...vm.ports.map(({ busPath }) => busPath)];
   if (buses.some((bus) => gone.has(bus.slice(0, bus.lastIndexOf('/'))))) return undefined;
   return {

@@ -65,11 +65,14 @@ export interface FunctionReport {
   /** Host address; undefined for an emulated device. */
   readonly host: string | undefined;
   readonly port: string;
-  /** As `device_add` takes it: `0x0`, `0x0.1`. */
+  /** As `device_add` takes it: `0x0`, `0x0.1`; of a channel device its `devno`. */
   readonly addr: string;
-  /** Slots from the root bus, `02/00`. */
+  /**
+   * Slots from the root bus, `02/00`; with its root where that is not bus 0 of domain 0,
+   * `pci0000:80/00/00`. Of a channel device the guest's name for it, `0.1.0042`. Empty where not known.
+   */
   readonly guestPath: string;
-  /** `0000:01:00.0`; undefined until the guest's buses are numbered. */
+  /** `0000:01:00.0`, on s390x `0001:00:00.0`; undefined until the guest's buses are numbered. */
   readonly guestBdf: string | undefined;
   readonly bars: readonly BarReport[];
 }

@@ -1,11 +1,10 @@
-import type { GuestPath } from '../pci/guest-path.js';
-import { formatGuestPath } from '../pci/guest-path.js';
-import { formatBdf } from '../pci/pci-address.js';
 import { orElse } from '../known.js';
 import type { Attachment } from '../plan/attachment.js';
 import { formatAddr } from '../plan/placement.js';
 import type { PciBusInfo, PciDeviceInfo } from '../qmp/query-pci.js';
 import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
+import { guestAddressOf, portPathOf } from '../vm/guest-address.js';
+import { portOf } from '../vm/port-of.js';
 import type { FunctionReport, RemovalReport } from './requests.js';
 
 export interface PortStatus {
@@ -85,7 +84,7 @@ function describePort(port: Port, vm: VmSnapshot, leaving: ReadonlySet<string>):
   const mechanism = orElse(port.mechanism, 'unknown');
   const state = () => {
     if (occupants.some((id) => leaving.has(id))) return 'pending';
-    if (occupants.length > 0) return 'used';
+    if (occupants.length >= port.capacity) return 'used';
     return mechanism === 'none' ? 'unusable' : 'free';
   };
   return {
@@ -94,7 +93,7 @@ function describePort(port: Port, vm: VmSnapshot, leaving: ReadonlySet<string>):
     mechanism,
     state: state(),
     occupants,
-    guestPath: formatGuestPath(port.path),
+    guestPath: portPathOf(port) ?? '',
   };
 }
 
@@ -107,19 +106,16 @@ export function describeFunctions(ids: readonly string[], view: View): readonly 
 }
 
 function describeFunction(id: string, device: VmDevice, { vm, pci }: View): FunctionReport {
-  const port = vm.ports.find((each) => each.busPath === device.parentBus);
-  const devfn = device.devfn ?? 0;
-  const hop = { device: devfn >> 3, function: devfn & 7 };
-  const path: GuestPath = [...(port?.path ?? []), hop];
+  const { devfn, devno } = device;
+  const { text, bdf } = guestAddressOf(vm, device);
   const info = findById(pci, id);
-  const bus = port === undefined ? 0 : orElse(port.secondaryBus, 0);
   return {
     id,
     host: device.host,
-    port: port?.id ?? '',
-    addr: formatAddr(hop.device, hop.function),
-    guestPath: formatGuestPath(path),
-    guestBdf: bus === 0 ? undefined : formatBdf({ domain: 0, bus, ...hop }),
+    port: portOf(vm.ports, device)?.id ?? '',
+    addr: devno ?? (devfn === undefined ? '' : formatAddr(devfn >> 3, devfn & 7)),
+    guestPath: text ?? '',
+    guestBdf: bdf,
     bars: (info?.regions ?? []).map(({ bar, sizeBytes, address }) => ({ bar, sizeBytes, address })),
   };
 }

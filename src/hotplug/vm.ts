@@ -4,7 +4,7 @@ import { InputError, RefusedError } from '../errors.js';
 import { findDetachTarget, planDetach, planForeignDetach } from '../plan/plan-detach.js';
 import { planAttach, type AttachPlanning } from '../plan/plan-attach.js';
 import type { World } from '../plan/world.js';
-import type { HotplugPlan } from '../plan/steps.js';
+import type { AddDevice, HotplugPlan } from '../plan/steps.js';
 import { connectQmp, openSession } from '../qmp/client.js';
 import { queryPci } from '../qmp/query-pci.js';
 import type { QmpTransport } from '../qmp/transport.js';
@@ -152,7 +152,7 @@ export class Vm {
     this.#lastLook.add(added);
     const ids = added.map((step) => step.id);
     return {
-      attachment: await this.#describe(ids, withAdded(vm, added), false),
+      attachment: await this.#describe(ids, await this.#afterAdding(vm, added), false),
       steps: reportSteps(progress),
       pending: result.kind === 'waiting' ? result.reason : undefined,
     };
@@ -403,6 +403,14 @@ export class Vm {
     );
     const pending = result.kind === 'waiting' ? result.reason : undefined;
     return { removals, steps: reportSteps(result.progress), pending };
+  }
+
+  /**
+   * The VM with devices whose place was verified when they were added. What the guest of an s390x knows a
+   * PCI device by has been made with it, so that VM is read again.
+   */
+  async #afterAdding(vm: VmSnapshot, added: readonly AddDevice[]): Promise<VmSnapshot> {
+    return vm.channels === undefined ? withAdded(vm, added) : (await this.#lastLook.renew()).vm;
   }
 
   /** The guest said no. Where nothing left, the removal is off; otherwise the rest stays open. */

@@ -12,6 +12,20 @@ export interface GuestPathHop {
  */
 export type GuestPath = readonly GuestPathHop[];
 
+/** What a guest path starts from. */
+export interface GuestRoot {
+  /** PCI domain: 0, but on s390x, where every function has a domain of its own. */
+  readonly domain: number;
+  /** Number of the root bus: 0, or a pxb's `bus_nr`. */
+  readonly bus: number;
+}
+
+/** A guest path with its root. */
+export interface RootedPath {
+  readonly root: GuestRoot;
+  readonly path: GuestPath;
+}
+
 const HOP = /^([01][0-9a-f])(?:\.([0-7]))?$/i;
 
 /**
@@ -42,4 +56,26 @@ export function formatGuestPath(path: GuestPath): string {
       return fn === 0 ? slot : `${slot}.${fn}`;
     })
     .join('/');
+}
+
+const ROOT = /^pci([0-9a-f]{4}):([0-9a-f]{2})\/(.*)$/is;
+
+/**
+ * Writes a path with its root, as the guest's sysfs names it: `pci0000:80/00/00`. The usual root, bus 0 of
+ * domain 0, is left out: `02/00`. `parseRootedPath` reads back the same.
+ */
+export function formatRootedPath({ root, path }: RootedPath): string {
+  const slots = formatGuestPath(path);
+  if (root.domain === 0 && root.bus === 0) return slots;
+  const hex = (value: number, width: number) => value.toString(16).padStart(width, '0');
+  return `pci${hex(root.domain, 4)}:${hex(root.bus, 2)}/${slots}`;
+}
+
+/** Reads `02/00` and `pci0000:80/00/00`. @throws {InputError} `BAD_ADDRESS` for any other text. */
+export function parseRootedPath(text: string): RootedPath {
+  const [, domain = '0', bus = '0', slots = text] = ROOT.exec(text) ?? [];
+  return {
+    root: { domain: parseInt(domain, 16), bus: parseInt(bus, 16) },
+    path: parseGuestPath(slots),
+  };
 }

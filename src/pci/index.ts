@@ -9,9 +9,13 @@ export {
 } from './function-id.js';
 export {
   formatGuestPath,
+  formatRootedPath,
   parseGuestPath,
+  parseRootedPath,
   type GuestPath,
   type GuestPathHop,
+  type GuestRoot,
+  type RootedPath,
 } from './guest-path.js';
 export {
   compareBdf,

@@ -1,5 +1,6 @@
 import { NoFitError, RefusedError } from '../errors.js';
 import { orElse } from '../known.js';
+import { takesBus, type BusKind } from './bus-kind.js';
 import type { Port, VmSnapshot } from '../vm/types.js';
 
 /** Whether a device's BARs go into a port's windows. */
@@ -14,6 +15,8 @@ export interface PortRequest {
   readonly what: string;
   /** A port named by the user. */
   readonly port: string | undefined;
+  /** What kind of bus it goes on; PCI where it is not said. */
+  readonly bus?: BusKind | undefined;
   readonly numaNode: number;
   fit(port: Port): Fit;
 }
@@ -26,8 +29,8 @@ export interface AllocateOptions {
 }
 
 /**
- * The port for a request: the lowest-numbered free one that fits, near NUMA nodes first. Free means that
- * QEMU shows nothing on the port's bus; never a count, never `query-pci`.
+ * The port for a request: the lowest-numbered free one that fits, near NUMA nodes first, PCI Express before
+ * conventional PCI. Free means that QEMU shows nothing in the port; never a count, never `query-pci`.
  *
  * @throws {NoFitError} `NO_FREE_PORT`, `NO_WINDOW`, `WINDOW_UNKNOWN` with every port's reason.
  * @throws {RefusedError} `NO_SUCH_PORT`, `PORT_OCCUPIED`, `PORT_NOT_HOTPLUGGABLE` for a named port.
@@ -35,12 +38,14 @@ export interface AllocateOptions {
 export function allocatePort(vm: VmSnapshot, request: PortRequest, options: AllocateOptions): Port {
   const candidates =
     request.port === undefined
-      ? freePorts(vm, options.taken)
-      : [namedPort(vm, request.port, options)];
+      ? freePorts(vm, request, options.taken)
+      : [namedPort(vm, request, request.port, options)];
   if (candidates.length === 0) throw noFreePort(vm, request, options);
   const near = (port: Port) =>
     request.numaNode >= 0 && port.numaNode === request.numaNode ? 0 : 1;
-  const ordered = [...candidates].sort((a, b) => near(a) - near(b) || comparePorts(a, b));
+  const ordered = [...candidates].sort(
+    (a, b) => near(a) - near(b) || express(a) - express(b) || comparePorts(a, b),
+  );
 
   const misfits: { port: Port; fit: Exclude<Fit, { kind: 'fits' }> }[] = [];
   for (const port of ordered) {
@@ -54,8 +59,15 @@ export function allocatePort(vm: VmSnapshot, request: PortRequest, options: Allo
   throw misfit(request, misfits, unjudged.length > 0);
 }
 
-/** Lowest-numbered first: by the number at the end of the id, else by the place in the tree. */
+/** In a conventional slot a PCI Express device loses its extended configuration space. */
+function express({ kind }: Port): number {
+  return kind === 'root-port' || kind === 'downstream-port' ? 0 : 1;
+}
+
+/** Lowest-numbered first: by root bus, then by the place in the tree. */
 function comparePorts(a: Port, b: Port): number {
+  const root = (port: Port) => orElse(port.rootBus, 0x100);
+  if (root(a) !== root(b)) return root(a) - root(b);
   for (let level = 0; level < Math.max(a.path.length, b.path.length); level += 1) {
     const [left, right] = [a.path[level], b.path[level]];
     if (left === undefined || right === undefined) return a.path.length - b.path.length;
@@ -65,13 +77,19 @@ function comparePorts(a: Port, b: Port): number {
   return a.slot - b.slot || (a.id < b.id ? -1 : 1);
 }
 
-function freePorts(vm: VmSnapshot, taken: ReadonlySet<string>): readonly Port[] {
-  return vm.ports.filter((port) => obstacle(port, taken) === undefined);
+function freePorts(
+  vm: VmSnapshot,
+  { bus }: PortRequest,
+  taken: ReadonlySet<string>,
+): readonly Port[] {
+  return vm.ports.filter((port) => takesBus(port, bus) && obstacle(port, taken) === undefined);
 }
 
 /** Why a port takes nothing now, or undefined when it does. */
 export function obstacle(port: Port, taken: ReadonlySet<string>): string | undefined {
-  if (port.occupants.length > 0) return `holds ${port.occupants.map(lastPart).join(', ')}`;
+  if (port.occupants.length >= port.capacity) {
+    return port.capacity > 1 ? 'is full' : `holds ${port.occupants.map(lastPart).join(', ')}`;
+  }
   if (taken.has(port.id)) return 'is promised to another device of this request';
   const { mechanism } = port;
   if (!mechanism.known) return `cannot be judged: ${mechanism.reason}`;
@@ -80,8 +98,20 @@ export function obstacle(port: Port, taken: ReadonlySet<string>): string | undef
 
 const lastPart = (path: string) => path.slice(path.lastIndexOf('/') + 1);
 
-function namedPort(vm: VmSnapshot, id: string, { taken }: AllocateOptions): Port {
+function namedPort(
+  vm: VmSnapshot,
+  { bus, what }: PortRequest,
+  id: string,
+  { taken }: AllocateOptions,
+): Port {
   const port = vm.ports.find((candidate) => candidate.id === id);
+  if (port !== undefined && !takesBus(port, bus)) {
+    const others = vm.ports.filter((candidate) => takesBus(candidate, bus)).slice(0, 8);
+    throw new RefusedError('NO_SUCH_PORT', `Port ${id} (${port.kind}) is not for ${what}`, {
+      remedy: `name one of: ${others.map((other) => other.id).join(', ') || '(there is none)'}`,
+      details: { port: id, kind: port.kind },
+    });
+  }
   if (port === undefined) {
     throw new RefusedError('NO_SUCH_PORT', `The VM has no port ${JSON.stringify(id)}`, {
       remedy: `name one of: ${vm.ports.map((candidate) => candidate.id).join(', ') || '(there is none)'}`,
@@ -90,7 +120,7 @@ function namedPort(vm: VmSnapshot, id: string, { taken }: AllocateOptions): Port
   }
   const why = obstacle(port, taken);
   if (why === undefined) return port;
-  const occupied = port.occupants.length > 0 || taken.has(id);
+  const occupied = port.occupants.length >= port.capacity || taken.has(id);
   throw new RefusedError(
     occupied ? 'PORT_OCCUPIED' : 'PORT_NOT_HOTPLUGGABLE',
     `Port ${id} ${why}`,
@@ -102,15 +132,22 @@ function namedPort(vm: VmSnapshot, id: string, { taken }: AllocateOptions): Port
 }
 
 function noFreePort(vm: VmSnapshot, request: PortRequest, { taken }: AllocateOptions): NoFitError {
-  const ports = vm.ports.map((port) => `${port.id} ${obstacle(port, taken) ?? 'is free'}`);
+  const suitable = vm.ports.filter((port) => takesBus(port, request.bus));
+  const ports = suitable.map((port) => `${port.id} ${obstacle(port, taken) ?? 'is free'}`);
   return new NoFitError(
     'NO_FREE_PORT',
-    `${request.what}: no free port (${ports.join('; ') || 'the VM has no ports at all'})`,
+    `${request.what}: no free port (${ports.join('; ') || noneAtAll(request.bus)})`,
     {
       remedy: 'detach something, or boot the VM with more ports: qmplug boot-args --root-ports N',
       details: { ports: vm.ports.map((port) => ({ id: port.id, occupants: port.occupants })) },
     },
   );
+}
+
+function noneAtAll(bus: BusKind | undefined): string {
+  if (bus === 'ccw') return 'the VM has no channel subsystem';
+  if (bus === 'ap') return 'the VM has no bus for crypto queues';
+  return 'the VM has no ports at all';
 }
 
 function misfit(

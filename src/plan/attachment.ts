@@ -19,7 +19,8 @@ export interface AttachedFunction {
   readonly host: Bdf | undefined;
   readonly port: string;
   readonly busPath: string;
-  readonly devfn: number;
+  /** Undefined for what is not on PCI. */
+  readonly devfn: number | undefined;
   readonly addr: string;
 }
 

@@ -2,13 +2,16 @@ import { InputError, RefusedError } from '../errors.js';
 import type { JsonObject, JsonValue } from '../json.js';
 import { fitsHostProperty, parseBdf, type Bdf } from '../pci/pci-address.js';
 import { snapshotHash } from '../vm/hash.js';
-import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
+import { portOf } from '../vm/port-of.js';
+import type { VmDevice, VmSnapshot } from '../vm/types.js';
 import { allocatePort } from './allocate.js';
+import { busKindOf } from './bus-kind.js';
 import { checkTargets, groupOf, hostFunction } from './checks.js';
 import { EMULATED_ADD_DEADLINE_MS, vfioAddDeadlineMs } from './deadlines.js';
 import { fitOnPort } from './fit.js';
 import { functionIdOf } from './identify.js';
-import { formatAddr, groupBySlot } from './placement.js';
+import { placeIn, placeOnPci } from './place-in.js';
+import { groupBySlot } from './placement.js';
 import type { EmulatedRequest, PlanRequest, VfioRequest } from './request.js';
 import type { AddDevice, HotplugPlan, HotplugStep } from './steps.js';
 import type { World } from './world.js';
@@ -63,18 +66,18 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
       { taken, allowUnknownWindow: request.allow.has('unknown-window') },
     );
     taken.add(port.id);
-    return functions.map(({ bdf, function: fn }) =>
-      addDevice(port, fn, {
-        id: functionIdOf(host, bdf),
-        driver: 'vfio-pci',
-        host: bdf,
-        properties: {
-          ...hostProperty(bdf),
-          ...(fn === 0 && functions.length > 1 ? { multifunction: true } : {}),
-        },
-        deadlineMs,
-      }),
-    );
+    return functions.map(({ bdf, function: fn }): AddDevice => ({
+      kind: 'AddDevice',
+      id: functionIdOf(host, bdf),
+      driver: 'vfio-pci',
+      ...placeOnPci(port, fn),
+      host: bdf,
+      properties: {
+        ...hostProperty(bdf),
+        ...(fn === 0 && functions.length > 1 ? { multifunction: true } : {}),
+      },
+      deadlineMs,
+    }));
   });
   for (const { id } of adds) refuseTakenId(id, vm);
 
@@ -108,25 +111,23 @@ function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
       remedy: 'for example --device \'{"driver":"pci-testdev"}\'',
     });
   }
-  for (const ours of ['id', 'bus', 'addr'] as const) {
+  for (const ours of ['id', 'bus', 'addr', 'devno'] as const) {
     if (ours in properties) {
       throw new InputError('BAD_ARGUMENT', `The device must not name "${ours}": the plan does`, {
         remedy: ours === 'id' ? 'pass it as --id' : 'choose the place with --port',
       });
     }
   }
-  const port = allocatePort(
-    vm,
-    { what: request.id, port: request.port, numaNode: -1, fit: () => ({ kind: 'fits' }) },
-    { taken: new Set(), allowUnknownWindow: true },
-  );
-  const add = addDevice(port, 0, {
+  const place = placeIn(vm, { what: request.id, bus: busKindOf(driver), port: request.port });
+  const add: AddDevice = {
+    kind: 'AddDevice',
     id: request.id,
     driver,
+    ...place,
     host: undefined,
     properties,
     deadlineMs: EMULATED_ADD_DEADLINE_MS,
-  });
+  };
   return attachPlan(request, world, [add], { hosts: [], device: request.device });
 }
 
@@ -149,22 +150,6 @@ function attachPlan(
       commit: { step: steps.length - 1, at: 'done' },
       snapshotHash: snapshotHash(vm),
     },
-  };
-}
-
-function addDevice(
-  port: Port,
-  fn: number,
-  device: Pick<AddDevice, 'id' | 'driver' | 'host' | 'properties' | 'deadlineMs'>,
-): AddDevice {
-  return {
-    kind: 'AddDevice',
-    ...device,
-    port: port.id,
-    bus: port.busName,
-    busPath: port.busPath,
-    addr: formatAddr(port.slot, fn),
-    devfn: port.slot * 8 + fn,
   };
 }
 
@@ -221,15 +206,14 @@ function alreadyAttached(request: VfioRequest, world: World): AttachPlanning | u
   if (inside.length === 0) return undefined;
   const ids = inside.flatMap(({ device }) => (device?.id === undefined ? [] : [device.id]));
   refuseLeaving(ids, leaving);
-  const portOf = (device: VmDevice | undefined) =>
-    vm.ports.find((port) => port.busPath === device?.parentBus)?.id;
+  const portIdOf = (device: VmDevice | undefined) => device && portOf(vm.ports, device)?.id;
   const elsewhere = inside.filter(
-    ({ device }) => request.port !== undefined && portOf(device) !== request.port,
+    ({ device }) => request.port !== undefined && portIdOf(device) !== request.port,
   );
   if (inside.length === found.length && elsewhere.length === 0 && ids.length === inside.length) {
     return { kind: 'already', ids };
   }
-  const where = inside.map(({ bdf, device }) => `${bdf} as ${device?.path} on ${portOf(device)}`);
+  const where = inside.map(({ bdf, device }) => `${bdf} as ${device?.path} on ${portIdOf(device)}`);
   throw new RefusedError(
     'ATTACHED_ELSEWHERE',
     `Already in the VM, but not as asked: ${where.join('; ')}`,
@@ -251,7 +235,7 @@ function alreadyEmulated(request: EmulatedRequest, world: World): AttachPlanning
   const asAsked =
     mine.device !== undefined &&
     sameJson(mine.device, request.device) &&
-    (request.port === undefined || request.port === fn?.port);
+    (request.port === undefined || request.port === fn?.port || request.port === fn?.addr);
   if (asAsked) return { kind: 'already', ids: [request.id] };
   throw new RefusedError(
     'ATTACHED_ELSEWHERE',

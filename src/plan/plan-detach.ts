@@ -1,5 +1,6 @@
 import { RefusedError } from '../errors.js';
 import { snapshotHash } from '../vm/hash.js';
+import { isInPort, portOf } from '../vm/port-of.js';
 import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
 import { presentIds, type Attachment } from './attachment.js';
 import type { World } from './world.js';
@@ -38,12 +39,12 @@ export function planDetach(
   allow: ReadonlySet<string>,
 ): HotplugPlan {
   const present = new Set(presentIds(attachment, world.vm));
-  const busPaths = [...new Set(attachment.functions.map((fn) => fn.busPath))];
-  const removals = busPaths.flatMap((busPath): RemoveDevice[] => {
+  const portIds = [...new Set(attachment.functions.map((fn) => fn.port))];
+  const removals = portIds.flatMap((portId): RemoveDevice[] => {
     const ids = attachment.functions
-      .filter((fn) => fn.busPath === busPath && present.has(fn.id))
+      .filter((fn) => fn.port === portId && present.has(fn.id))
       .map((fn) => fn.id);
-    return removalOf(world.vm, busPath, ids, allow);
+    return removalOf(world.vm, portId, ids, allow);
   });
   const freed = attachment.groups.filter((group) => !isShared(group, attachment, world));
   const isLast = !world.attachments.some(
@@ -56,9 +57,10 @@ export function planDetach(
       ? [{ kind: 'ForgetAttachment', planId: attachment.planId }]
       : [];
   const ids = attachment.functions.map((fn) => fn.id);
+  const leaving = [...ids, ...partnersOf(world.vm, ids)];
   return detachPlan(world, ids, attachment.planId, [
     ...removals,
-    { kind: 'AwaitRemoval', ids, groups: freed },
+    { kind: 'AwaitRemoval', ids: leaving, groups: freed },
     ...restores,
     ...forget,
   ]);
@@ -75,7 +77,8 @@ export function planForeignDetach(
   allow: ReadonlySet<string>,
 ): HotplugPlan {
   const { id, parentBus, type, path } = device;
-  const port = world.vm.ports.find((each) => each.busPath === parentBus);
+  const port = portOf(world.vm.ports, device);
+  if (type === 'zpci') throw zpciAlone(device, world.vm);
   if (id === undefined || port === undefined) {
     throw new RefusedError('NOT_REMOVABLE', `${path} (${type}) is on no hot-plug port of this VM`, {
       remedy: 'only what sits in a port can be taken out while the VM runs: qmplug topology VM',
@@ -83,11 +86,24 @@ export function planForeignDetach(
     });
   }
   const ids = [id];
-  const removals = removalOf(world.vm, port.busPath, ids, allow);
+  const removals = removalOf(world.vm, port.id, ids, allow);
   return detachPlan(world, ids, undefined, [
     ...removals,
     { kind: 'AwaitRemoval', ids: removals.flatMap((step) => step.ids), groups: [] },
   ]);
+}
+
+/** QEMU dies when it is asked to delete a zpci whose device is not there (7.2, 10.0). */
+function zpciAlone({ id, path }: VmDevice, { channels }: VmSnapshot): RefusedError {
+  const target = channels?.zpci.find((zpci) => zpci.path === path)?.target ?? 'its device';
+  return new RefusedError(
+    'NOT_REMOVABLE',
+    `${id ?? path} is the zpci of ${target} and goes with it`,
+    {
+      remedy: `take out the device: qmplug detach VM ${target}`,
+      details: { path, target },
+    },
+  );
 }
 
 function detachPlan(
@@ -110,26 +126,33 @@ function detachPlan(
 
 function removalOf(
   vm: VmSnapshot,
-  busPath: string,
+  portId: string,
   ids: readonly string[],
   allow: ReadonlySet<string>,
 ): RemoveDevice[] {
   const id = ids.at(-1);
-  const port = vm.ports.find((each) => each.busPath === busPath);
+  const port = vm.ports.find((each) => each.id === portId);
   if (id === undefined || port === undefined) return [];
   refuseUnpluggable(port, id);
   const mates = slotMates(vm, port, ids);
   if (mates.length > 0 && !allow.has('slot-mates')) throw slotShared(port, id, mates);
   const all = [...ids, ...mates.flatMap((mate) => (mate.id === undefined ? [] : [mate.id]))];
-  return [{ kind: 'RemoveDevice', port: port.id, id, ids: all }];
+  return [{ kind: 'RemoveDevice', port: port.id, id, ids: [...all, ...partnersOf(vm, all)] }];
 }
 
-/** A removal takes the whole slot, so whatever else is in it goes too. */
+/** A removal takes the whole slot, so whatever else is in it goes too; channel devices go one by one. */
 function slotMates(vm: VmSnapshot, port: Port, ids: readonly string[]): readonly VmDevice[] {
+  if (port.capacity > 1) return [];
   return vm.devices.filter(
     (device) =>
-      device.parentBus === port.busPath && (device.id === undefined || !ids.includes(device.id)),
+      isInPort(port, vm.ports, device) && (device.id === undefined || !ids.includes(device.id)),
   );
+}
+
+/** The zpci devices that somebody made for these devices; they go along by themselves. */
+function partnersOf({ channels }: VmSnapshot, ids: readonly string[]): readonly string[] {
+  const partners = (channels?.zpci ?? []).filter(({ target }) => ids.includes(target));
+  return partners.flatMap(({ id }) => (id === undefined ? [] : [id]));
 }
 
 function slotShared(port: Port, id: string, mates: readonly VmDevice[]): RefusedError {

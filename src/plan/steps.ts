@@ -57,10 +57,13 @@ export interface AddDevice {
   readonly bus: string;
   /** What `parent_bus` must read afterwards. */
   readonly busPath: string;
-  /** `0x<slot>` or `0x<slot>.<function>`; always sent. */
+  /**
+   * `0x<slot>` or `0x<slot>.<function>`, always sent as `addr`; of a channel device the number that is sent
+   * as `devno`; empty for what has neither.
+   */
   readonly addr: string;
-  /** What `addr` must read afterwards: slot * 8 + function. */
-  readonly devfn: number;
+  /** What `addr` must read afterwards: slot * 8 + function. Undefined for what is not on PCI. */
+  readonly devfn: number | undefined;
   /** The host function, for vfio-pci. */
   readonly host: Bdf | undefined;
   /** Everything else of the command. */

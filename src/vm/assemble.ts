@@ -3,8 +3,10 @@ import { completeSeats, ownerOf, routeOf, type Route, type Seat } from './bus-tr
 import type { PciDeviceInfo } from '../qmp/query-pci.js';
 import { NOT_NUMBERED, viewBridge, type BridgeView } from './pci-view.js';
 import { toKnown, valueOf, type QomReader } from './qom.js';
+import { portIdOf } from './profiles/index.js';
 import type { DeviceReading } from './read-devices.js';
-import type { PortReading } from './read-ports.js';
+import type { Occupant, PortReading } from './read-ports.js';
+import { SET_SIZE, parseDevno } from '../ccw/index.js';
 import type { Port, VmBus, VmDevice } from './types.js';
 
 /** Everything that was read of a VM's devices. */
@@ -29,6 +31,12 @@ export async function assemble(reader: QomReader, readings: Readings): Promise<P
   const seats = new Map(seated.map(({ device, seat }) => [device.path, seat]));
   const allSeats = await completeSeats(reader, seats);
   const routes = new Map([...seats.keys()].map((path) => [path, routeOf(allSeats, path)]));
+  for (const { bus } of readings.ports) {
+    // The ports of a root bus hang on nothing but its host bridge.
+    if (bus.kind === 'root-bus-slot') {
+      routes.set(bus.device.path, { kind: 'rooted', path: [], rootBus: bus.path });
+    }
+  }
   const roots = await readRoots(reader, readings.others, routes);
   const buses = numberBuses({ seated, routes, roots, readings });
   const ports = readings.ports.flatMap((port) => portsOf(port, { routes, roots, buses, readings }));
@@ -67,6 +75,10 @@ async function readRoots(
   const roots = [...paths].map(async (path): Promise<[string, Root]> => {
     const type = toKnown(await reader.text(ownerOf(path) ?? path, 'type'), 'the host bridge');
     if (!type.known) return [path, { number: type, numaNode: undefined }];
+    if (type.value === 'spapr-pci-host-bridge' && !path.endsWith('/pci.0')) {
+      const number = unknown('which domain a further host bridge has in the guest is not known');
+      return [path, { number, numaNode: undefined }];
+    }
     if (type.value !== 'pxb-host') return [path, { number: known(0), numaNode: undefined }];
     const id = path.slice(path.lastIndexOf('/') + 1);
     const pxb = others.find((other) => other.device.id === id)?.pxb;
@@ -99,9 +111,13 @@ function numberBuses(input: {
   for (const [path, { number }] of roots)
     buses.set(path, { isRoot: true, number, bridge: noBridge });
 
-  const pciSeats = seated.filter(({ device }) => routes.get(device.path)?.kind === 'rooted');
+  const pciSeats = seated.filter(
+    ({ device, seat }) => routes.get(device.path)?.kind === 'rooted' && seat.addr.kind === 'value',
+  );
   const owners = new Map(pciSeats.map((each) => [each.device.path, each]));
-  const busPaths = new Set(readings.ports.map(({ bus }) => bus.path));
+  const busPaths = new Set(
+    readings.ports.filter(({ bus }) => isPci(bus.kind)).map(({ bus }) => bus.path),
+  );
   for (const { seat } of pciSeats) {
     const parent = valueOf(seat.parentBus);
     if (parent !== undefined) busPaths.add(parent);
@@ -147,50 +163,64 @@ function portsOf(
   const { bus, occupants, mechanism, chassis, slotNumber } = port;
   const route = placed.routes.get(bus.device.path) ?? { kind: 'not-pci' };
   const root = route.kind === 'rooted' ? placed.roots.get(route.rootBus) : undefined;
-  const bridge = placed.buses.get(bus.path)?.bridge ?? unknown(NOT_NUMBERED);
+  const bridge = bridgeBefore(bus.kind, placed.buses.get(bus.path));
   const ofBridge = <T>(pick: (bridge: BridgeView) => Known<T>) =>
     bridge.known ? pick(bridge.value) : bridge;
   const misplaced =
-    route.kind === 'rooted'
+    route.kind === 'rooted' || !isPci(bus.kind)
       ? undefined
       : unknown(route.kind === 'unknown' ? route.reason : 'the port has no PCI address');
   const isSingle = bus.slots.length === 1;
   return bus.slots.map((slot) => ({
-    id: isSingle ? bus.device.id : `${bus.device.id}.${slot}`,
+    id: portIdOf(bus, slot),
     kind: bus.kind,
     type: bus.device.type,
     busPath: bus.path,
     busName: bus.name,
     slot,
+    capacity: bus.kind === 'ccw-bridge' ? SET_SIZE : 1,
     // A port whose place is not known is not to be used.
     mechanism: misplaced ?? mechanism,
     chassis,
     slotNumber,
     numaNode: root?.numaNode,
-    rootBus: root?.number ?? misplaced ?? unknown('the root bus cannot be read'),
+    rootBus: root?.number ?? misplaced ?? unknown(NO_PCI),
     path: route.kind === 'rooted' ? route.path : [],
-    secondaryBus: ofBridge((found) => found.secondaryBus),
+    secondaryBus:
+      bus.kind === 'root-bus-slot'
+        ? (root?.number ?? unknown(NOT_NUMBERED))
+        : ofBridge((found) => found.secondaryBus),
     memoryWindow: ofBridge((found) => found.memoryWindow),
     prefetchableWindow: ofBridge((found) => found.prefetchableWindow),
     memoryReserve: port.memoryReserve,
     prefetchableReserve: port.prefetchableReserve,
-    occupants: isSingle ? occupants : occupantsOf(slot, occupants, placed.readings),
+    occupants: occupants
+      .filter((occupant) => isSingle || isIn(slot, occupant, placed.readings))
+      .map(({ path }) => path),
   }));
 }
 
-/** Who of a bus is in one of its slots; whoever's slot is not known may be in any. */
-function occupantsOf(
-  slot: number,
-  occupants: readonly string[],
-  { ports, others }: Readings,
-): readonly string[] {
-  const seats = new Map<string, Seat>();
-  for (const { bus, seat } of ports) seats.set(bus.device.path, seat);
-  for (const { device, seat } of others) seats.set(device.path, seat);
-  return occupants.filter((path) => {
-    const devfn = valueOf(seats.get(path)?.addr);
-    return devfn === undefined || Number(devfn) >> 3 === slot;
-  });
+const NO_PCI = 'it is not on PCI';
+const NO_WINDOWS = 'a root bus has no windows; what its host bridge has room for is not told';
+
+function isPci(kind: Port['kind']): boolean {
+  return kind !== 'ccw-bridge' && kind !== 'ap-bus';
+}
+
+function bridgeBefore(kind: Port['kind'], bus: NumberedBus | undefined): Known<BridgeView> {
+  if (!isPci(kind)) return unknown(NO_PCI);
+  if (kind === 'root-bus-slot') return unknown(NO_WINDOWS);
+  return bus?.bridge ?? unknown(NOT_NUMBERED);
+}
+
+/** Whether someone on a bus is in one of its slots; whoever's place is not known may be in any. */
+function isIn(slot: number, { path, place }: Occupant, { ports, others }: Readings): boolean {
+  const other = others.find(({ device }) => device.path === path);
+  const devno = place?.kind === 'devno' ? place.devno : other?.devno;
+  if (devno !== undefined) return parseDevno(devno).ssid === slot;
+  const seat = other?.seat ?? ports.find(({ bus }) => bus.device.path === path)?.seat;
+  const devfn = place?.kind === 'devfn' ? place.devfn : valueOf(seat?.addr);
+  return devfn === undefined || Number(devfn) >> 3 === slot;
 }
 
 function devicesOf({ ports, others }: Readings): readonly VmDevice[] {
@@ -207,17 +237,21 @@ function devicesOf({ ports, others }: Readings): readonly VmDevice[] {
     type,
   });
   return [
-    ...ports.map(({ bus, seat }) => ({
-      ...named(bus.device),
-      ...placeOf(seat),
-      host: undefined,
-      sysfsdev: undefined,
-    })),
-    ...others.map(({ device, seat, host, sysfsdev }) => ({
+    ...ports
+      // Host bridges are parts of the machine.
+      .filter(({ bus }) => isPci(bus.kind) && bus.kind !== 'root-bus-slot')
+      .map(({ bus, seat }) => ({
+        ...named(bus.device),
+        ...placeOf(seat),
+        host: undefined,
+        sysfsdev: undefined,
+      })),
+    ...others.map(({ device, seat, host, sysfsdev, devno }) => ({
       ...named(device),
       ...placeOf(seat),
       host,
       sysfsdev,
+      ...(devno === undefined ? {} : { devno }),
     })),
   ].sort((a, b) => (a.path < b.path ? -1 : 1));
 }

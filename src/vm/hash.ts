@@ -9,7 +9,7 @@ import type { VmSnapshot } from './types.js';
  * a running one do not differ, nor do two reasons for not knowing. 64 hex digits.
  */
 export function snapshotHash(snapshot: VmSnapshot): string {
-  const { key, machineType, arch, ports, devices, buses, objects, ramBytes } = snapshot;
+  const { key, machineType, arch, ports, devices, buses, objects, ramBytes, channels } = snapshot;
   const world: JsonObject = {
     key,
     machineType,
@@ -19,6 +19,7 @@ export function snapshotHash(snapshot: VmSnapshot): string {
     buses: sorted([...buses.values()].map((bus) => plain({ ...bus }))),
     objects: sorted([...objects].map(([id, type]) => [id, type])),
     ramBytes: plain(ramBytes),
+    ...(channels === undefined ? {} : { channels: plain(channels) }),
   };
   return createHash('sha256').update(stringifyJson(world)).digest('hex');
 }

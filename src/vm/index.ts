@@ -1,7 +1,8 @@
-export { guestAddressOf, type GuestAddress } from './guest-address.js';
+export { guestAddressOf, portPathOf, type GuestAddress } from './guest-address.js';
 export { snapshotHash } from './hash.js';
 export { identifyVm, vmKeyOf, type IdentifyOptions } from './identity.js';
 export { flattenPciTree, viewBridge, type BridgeView } from './pci-view.js';
+export { isInPort, portOf, type DevicePlace } from './port-of.js';
 export * from './profiles/index.js';
 export { readVmSnapshot, type SnapshotOptions } from './snapshot.js';
 export { portToJson, topologyToJson } from './topology-json.js';

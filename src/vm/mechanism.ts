@@ -13,6 +13,8 @@ export interface MechanismReadings {
   readonly portHotplug: Reading<boolean> | undefined;
   /** `acpi` of the machine: `auto`, `on` or `off`. */
   readonly machineAcpi: Reading<string>;
+  /** How hot-plug reaches the guest where the machine sees to it on every bus. */
+  readonly byMachine?: HotplugMechanism | undefined;
 }
 
 /** Owner of the handler -> mechanism. Seen with QEMU 7.2 and 10.0, on the machines in brackets. */
@@ -27,6 +29,8 @@ const HANDLERS: ReadonlyMap<string, HotplugMechanism> = new Map<string, HotplugM
   ['pcie-pci-bridge', 'shpc'],
   ['s390-pcihost', 'zpci'], // s390-ccw-virtio
   ['virtual-css-bridge', 'ccw'], // s390-ccw-virtio
+  ['ap-bridge', 'ap'], // s390-ccw-virtio under KVM; hw/s390x/ap-bridge.c, not run
+  ['spapr-pci-host-bridge', 'rtas'], // pseries
 ]);
 
 /** How hot-plug on a bus reaches the guest; `none` where nothing can be plugged. */
@@ -36,6 +40,7 @@ export function mechanismOf(readings: MechanismReadings): Known<HotplugMechanism
   if (handlerType.kind === 'gone') return unknown('the hot-plug handler is gone');
   if (handlerType.kind === 'unreadable') return unknown(handlerType.reason);
   if (handlerType.value === '') return known('none');
+  if (readings.byMachine !== undefined) return known(readings.byMachine);
   const mechanism = HANDLERS.get(handlerType.value);
   if (mechanism === undefined) {
     return unknown(`hot-plug handlers of type ${excerpt(handlerType.value, 80)} are not known`);

@@ -1,7 +1,9 @@
+import type { Devno } from '../ccw/index.js';
 import { toBdf } from '../pci/pci-address.js';
 import { readSeat, type Seat } from './bus-tree.js';
 import type { NamedDevice } from './profiles/index.js';
 import { valueOf, type QomReader, type Reading } from './qom.js';
+import { readDevno } from './read-place.js';
 
 export const PERIPHERAL = '/machine/peripheral';
 export const PERIPHERAL_ANON = '/machine/peripheral-anon';
@@ -12,6 +14,8 @@ export interface DeviceReading {
   readonly seat: Seat;
   readonly host: string | undefined;
   readonly sysfsdev: string | undefined;
+  /** Of a channel device: its address. */
+  readonly devno: Devno | undefined;
   /** Of a pxb: the number of its root bus and the guest's NUMA node, 128 for none. */
   readonly pxb:
     { readonly busNumber: Reading<bigint>; readonly numaNode: number | undefined } | undefined;
@@ -19,9 +23,9 @@ export interface DeviceReading {
 
 const CHILD = /^child<(.+)>$/s;
 
-/** The devices in a listing of /machine/peripheral or /machine/peripheral-anon. */
+/** The devices in a listing of a folder; only those in /machine/peripheral have an id. */
 export function devicesIn(
-  folder: typeof PERIPHERAL | typeof PERIPHERAL_ANON,
+  folder: string,
   entries: ReadonlyMap<string, string>,
 ): readonly NamedDevice[] {
   return [...entries].flatMap(([name, typeText]) => {
@@ -31,18 +35,19 @@ export function devicesIn(
   });
 }
 
-/** Reads one device: two commands, four for vfio-pci and pxb-pcie. Undefined where it is gone. */
+/** Reads one device: two commands, three for a channel device, four for vfio-pci and pxb-pcie. Undefined where it is gone. */
 export async function readDevice(
   reader: QomReader,
   device: NamedDevice,
 ): Promise<DeviceReading | undefined> {
-  const [seat, vfio, pxb] = await Promise.all([
+  const [seat, devno, vfio, pxb] = await Promise.all([
     readSeat(reader, device.path),
-    device.type === 'vfio-pci' ? readVfio(reader, device.path) : undefined,
+    device.type.endsWith('-ccw') ? readDevno(reader, device.path) : undefined,
+    device.type.startsWith('vfio-') ? readVfio(reader, device.path) : undefined,
     device.type === 'pxb-pcie' ? readPxb(reader, device.path) : undefined,
   ]);
   if (seat.addr.kind === 'gone' || seat.parentBus.kind === 'gone') return undefined;
-  return { device, seat, host: vfio?.host, sysfsdev: vfio?.sysfsdev, pxb };
+  return { device, seat, devno, host: vfio?.host, sysfsdev: vfio?.sysfsdev, pxb };
 }
 
 async function readVfio(reader: QomReader, path: string) {

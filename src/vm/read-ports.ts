@@ -3,13 +3,24 @@ import { readSeat, type Seat } from './bus-tree.js';
 import { mechanismOf } from './mechanism.js';
 import type { PortBus } from './profiles/index.js';
 import { valueOf, type QomReader, type Reading } from './qom.js';
+import { readPlace, type Place } from './read-place.js';
 import type { HotplugMechanism, VmSnapshot } from './types.js';
 
 /** What QEMU says of one bus that has ports, `query-pci` apart. */
 export interface PortReading extends FixedPortFacts {
   readonly bus: PortBus;
-  /** QOM paths of everything on the bus. */
-  readonly occupants: readonly string[];
+  /** Everything on the bus. */
+  readonly occupants: readonly Occupant[];
+}
+
+/** Something on a bus. */
+export interface Occupant {
+  readonly path: string;
+  /**
+   * Where it is on a bus with many places, if it is none of the known devices: its device number, or its
+   * address in the channel subsystem. Undefined where that is not known, or there is only one place.
+   */
+  readonly place: Place | undefined;
 }
 
 /** Facts of a port that cannot change while its VM runs. */
@@ -28,6 +39,7 @@ export interface PortContext {
   readonly machineAcpi: Reading<string>;
   /** Types of the known devices by path. */
   readonly types: ReadonlyMap<string, string>;
+  readonly mechanism: HotplugMechanism | undefined;
   readonly previous: VmSnapshot | undefined;
 }
 
@@ -59,7 +71,7 @@ export async function readPorts(
   const [handlerTypes, hotplugs, occupants] = await Promise.all([
     readHandlerTypes(context, present),
     Promise.all(present.map((look) => readOwnHotplug(context, look))),
-    Promise.all(present.map(({ bus, listing }) => readOccupants(context.reader, bus, listing))),
+    Promise.all(present.map(({ bus, listing }) => readOccupants(context, bus, listing))),
   ]);
   return present.flatMap(({ bus, listing, fixed, fresh }, index): PortReading[] => {
     const on = { bus, occupants: occupants[index] ?? [] };
@@ -72,6 +84,7 @@ export async function readPorts(
       hasBsel: listing.kind === 'value' && listing.value.has('acpi-pcihp-bsel'),
       portHotplug: hotplugs[index],
       machineAcpi: context.machineAcpi,
+      byMachine: context.mechanism,
     });
     return [{ ...on, ...facts, mechanism }];
   });
@@ -94,7 +107,7 @@ async function readFresh(reader: QomReader, bus: PortBus) {
   const [handler, seat, chassis, slot, memory, prefetchable] = await Promise.all([
     reader.text(bus.path, 'hotplug-handler'),
     readSeat(reader, path),
-    number('chassis', 8),
+    number(bus.properties.includes('chassis_nr') ? 'chassis_nr' : 'chassis', 8),
     number('slot', 16),
     number('mem-reserve', 64),
     number('pref64-reserve', 64),
@@ -142,30 +155,38 @@ async function readOwnHotplug(
 
 /**
  * Everything on a bus, whoever made it: a bus has a `child[N]` link for each device. What cannot be
- * read occupies the bus by the name of its link.
+ * read occupies the bus by the name of its link. On a bus with many places a device that nobody added by
+ * name or option is asked for its place.
  */
 async function readOccupants(
-  reader: QomReader,
-  { path }: PortBus,
+  { reader, types }: PortContext,
+  { path, kind, slots }: PortBus,
   listing: Listing,
-): Promise<readonly string[]> {
-  if (listing.kind !== 'value') return [`${path}/(unreadable)`];
+): Promise<readonly Occupant[]> {
+  if (listing.kind !== 'value') return [{ path: `${path}/(unreadable)`, place: undefined }];
   const links = [...listing.value.keys()].filter((name) => /^child\[\d+\]$/.test(name));
-  const occupants = await Promise.all(
+  const paths = await Promise.all(
     links.map(async (link) => {
       const target = await reader.text(path, link);
       if (target.kind === 'value') return target.value === '' ? [] : [target.value];
       return target.kind === 'unreadable' ? [`${path}/${link}`] : [];
     }),
   );
-  return occupants.flat().sort();
+  const occupants = paths.flat().sort();
+  const isStranger = (occupant: string) => slots.length > 1 && !types.has(occupant);
+  return Promise.all(
+    occupants.map(async (occupant) => ({
+      path: occupant,
+      place: isStranger(occupant) ? await readPlace(reader, kind, occupant) : undefined,
+    })),
+  );
 }
 
 /** The fixed facts of a port in an earlier snapshot, where it had them all. */
 function fixedFactsOf(snapshot: VmSnapshot, bus: PortBus): FixedPortFacts | undefined {
   const port = snapshot.ports.find(({ busPath }) => busPath === bus.path);
-  const device = snapshot.devices.find(({ path }) => path === bus.device.path);
   if (port?.type !== bus.device.type || !port.mechanism.known) return undefined;
+  const device = snapshot.devices.find(({ path }) => path === bus.device.path);
   if (device?.devfn === undefined || device.parentBus === undefined) return undefined;
   const { mechanism, chassis, slotNumber, memoryReserve, prefetchableReserve } = port;
   const seat: Seat = {

@@ -7,8 +7,10 @@ import type { QmpSession } from '../qmp/session.js';
 import { assemble } from './assemble.js';
 import { vmKeyOf } from './identity.js';
 import { flattenPciTree } from './pci-view.js';
-import { profileOf, type NamedDevice } from './profiles/index.js';
+import { profileOf, type MachineProfile, type NamedDevice } from './profiles/index.js';
+import { s390Ccw } from './profiles/s390-ccw.js';
 import { QomReader, type Reading } from './qom.js';
+import { readChannels } from './read-channels.js';
 import { devicesIn, PERIPHERAL, PERIPHERAL_ANON, readDevice } from './read-devices.js';
 import { readPorts } from './read-ports.js';
 import type { VmIdentity, VmSnapshot } from './types.js';
@@ -73,7 +75,8 @@ export async function readVmSnapshot(
     throw new ProtocolError('PROTOCOL', `The VM lists ${devices.length} devices`);
   }
 
-  const portBuses = profile.portBuses(devices);
+  const builtIn = await readBuiltIn(reader, profile);
+  const portBuses = profile.portBuses([...devices, ...builtIn]);
   const portPaths = new Set(portBuses.map((bus) => bus.device.path));
   const key = vmKeyOf(identity);
   const isOther = (device: NamedDevice) => !portPaths.has(device.path);
@@ -83,17 +86,16 @@ export async function readVmSnapshot(
         reader,
         machineAcpi,
         types: new Map(devices.map(({ path, type }) => [path, type])),
+        mechanism: profile.mechanism,
         previous: usable(options.previous, identity, key),
       },
       portBuses,
     ),
     Promise.all(devices.filter(isOther).map((device) => readDevice(reader, device))),
   ]);
-  const placed = await assemble(reader, {
-    ports,
-    others: others.filter((device) => device !== undefined),
-    view,
-  });
+  const found = { ports, others: others.filter((device) => device !== undefined) };
+  const placed = await assemble(reader, { ...found, view });
+  const channels = profile === s390Ccw ? await readChannels(reader, devices, found) : undefined;
   return {
     identity,
     key,
@@ -104,7 +106,18 @@ export async function readVmSnapshot(
     ...placed,
     objects: objectsIn(objects),
     ramBytes,
+    ...(channels === undefined ? {} : { channels }),
   };
+}
+
+/** Devices that the machine made by itself, where a profile has to look for its host bridges. */
+async function readBuiltIn(
+  reader: QomReader,
+  { builtIn }: MachineProfile,
+): Promise<readonly NamedDevice[]> {
+  if (builtIn === undefined) return [];
+  const listing = required(await reader.list(builtIn), 'its built-in devices');
+  return devicesIn(builtIn, listing);
 }
 
 /** An address may lead to another VM by now; a process cannot become another one. */

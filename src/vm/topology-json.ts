@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from '../json.js';
 import { orElse, type Known } from '../known.js';
 import type { Window } from '../pci/bar.js';
-import { formatGuestPath } from '../pci/guest-path.js';
+import { portPathOf } from './guest-address.js';
 import type { Topology, TopologyDevice } from './topology.js';
 import type { Port } from './types.js';
 
@@ -57,7 +57,7 @@ export function portToJson(port: Port): JsonObject {
     chassis: port.chassis ?? null,
     slotNumber: port.slotNumber ?? null,
     numaNode: port.numaNode ?? null,
-    guestPath: port.path.length === 0 ? null : formatGuestPath(port.path),
+    guestPath: portPathOf(port) ?? null,
     rootBus: orElse(port.rootBus, null),
     secondaryBus: orElse(port.secondaryBus, null),
     memoryWindow: windowToJson(port.memoryWindow),

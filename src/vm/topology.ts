@@ -1,4 +1,3 @@
-import { formatGuestPath } from '../pci/guest-path.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { ownerOf } from './bus-tree.js';
 import { guestAddressOf } from './guest-address.js';
@@ -7,7 +6,7 @@ import type { Port, VmBus, VmDevice, VmSnapshot } from './types.js';
 /** A device and what sits on the buses it offers. */
 export interface TopologyDevice {
   readonly device: VmDevice;
-  /** `02/00`; undefined for what is not on PCI. */
+  /** `02/00`, of a channel device `0.1.0042`; undefined for what has no address in the guest. */
   readonly guestPath: string | undefined;
   readonly guestBdf: Bdf | undefined;
   /** The ports that the device is: one, or one for each slot of a bridge. */
@@ -44,12 +43,12 @@ export function topologyOf(snapshot: VmSnapshot): Topology {
 
   const nodeOf = (device: VmDevice): TopologyDevice => {
     placed.add(device);
-    const { path, bdf } = guestAddressOf(snapshot, device);
+    const { text, bdf } = guestAddressOf(snapshot, device);
     const ports = portsOf.get(device.path) ?? [];
     const strangers = ports.flatMap(({ occupants }) => occupants.filter((at) => !byPath.has(at)));
     return {
       device,
-      guestPath: path === undefined ? undefined : formatGuestPath(path),
+      guestPath: text,
       guestBdf: bdf,
       ports,
       children: nodesOf(childrenOf.get(device.path) ?? []),

@@ -1,3 +1,4 @@
+import type { Devno } from '../ccw/index.js';
 import type { Owner } from '../engine/owner.js';
 import type { Known } from '../known.js';
 import type { Window } from '../pci/bar.js';
@@ -20,13 +21,25 @@ export type VmIdentity =
 export type VmKey = string;
 
 /** How a port's hot-plug reaches the guest. */
-export type HotplugMechanism = 'acpi' | 'native' | 'shpc' | 'ccw' | 'zpci' | 'none';
+export type HotplugMechanism = 'acpi' | 'native' | 'shpc' | 'rtas' | 'ccw' | 'zpci' | 'ap' | 'none';
 
-export type PortKind = 'root-port' | 'downstream-port' | 'pci-bridge-slot' | 'pcie-pci-bridge-slot';
+/**
+ * What a port is. `root-bus-slot` is a slot of a root bus that takes hot-plug itself (pc, pseries,
+ * s390x); `ccw-bridge` a subchannel set, a block of 65,536 device numbers; `ap-bus` the one place for a
+ * matrix of crypto queues.
+ */
+export type PortKind =
+  | 'root-port'
+  | 'downstream-port'
+  | 'pci-bridge-slot'
+  | 'pcie-pci-bridge-slot'
+  | 'root-bus-slot'
+  | 'ccw-bridge'
+  | 'ap-bus';
 
-/** A place that takes one hot-plugged device. */
+/** A place that takes one hot-plugged device; a `ccw-bridge` takes many. */
 export interface Port {
-  /** The qdev id; what `--port` names. */
+  /** What `--port` names: the qdev id; of a slot `<bridge>.<slot>`; `ccw0` to `ccw3`. */
   readonly id: string;
   readonly kind: PortKind;
   /** qdev type, for example `pcie-root-port`. */
@@ -35,8 +48,10 @@ export interface Port {
   readonly busPath: string;
   /** What `device_add` takes as `bus`. */
   readonly busName: string;
-  /** What `device_add` takes as `addr` for function 0: `0x0` on a root or downstream port. */
+  /** Device number on the bus: 0 in a root or downstream port. Of a `ccw-bridge` the ssid. */
   readonly slot: number;
+  /** Devices that it takes at once: 1, of a `ccw-bridge` 65,536. */
+  readonly capacity: number;
   readonly mechanism: Known<HotplugMechanism>;
   readonly chassis: number | undefined;
   readonly slotNumber: number | undefined;
@@ -53,7 +68,7 @@ export interface Port {
   /** The reserve asked for at boot, bytes; undefined when unset. */
   readonly memoryReserve: bigint | undefined;
   readonly prefetchableReserve: bigint | undefined;
-  /** QOM paths of everything on the port's bus, anonymous devices included. */
+  /** QOM paths of everything in the port, anonymous devices included. */
   readonly occupants: readonly string[];
 }
 
@@ -81,6 +96,27 @@ export interface VmDevice {
   /** Host function behind a vfio-pci device, canonical; undefined for others. */
   readonly host: string | undefined;
   readonly sysfsdev: string | undefined;
+  /** Address in the channel subsystem, `fe.0.0001`; only of a CCW device. */
+  readonly devno?: Devno | undefined;
+}
+
+/** The partner that every PCI device of an s390x has: what its guest knows the device by. */
+export interface ZpciFunction {
+  /** The qdev id; undefined where QEMU made it by itself. */
+  readonly id: string | undefined;
+  readonly path: string;
+  /** PCI domain in a Linux guest. */
+  readonly uid: number;
+  readonly fid: number;
+  /** qdev id of the PCI device, which need not exist (yet). */
+  readonly target: string;
+}
+
+/** What only a VM with a channel subsystem has. */
+export interface ChannelFacts {
+  /** Addresses in use, whoever uses them. */
+  readonly devnos: readonly Devno[];
+  readonly zpci: readonly ZpciFunction[];
 }
 
 /** A PCI bus of the VM that something sits on or can be plugged into. */
@@ -112,4 +148,6 @@ export interface VmSnapshot {
   readonly objects: ReadonlyMap<string, string>;
   /** RAM of the guest in bytes, where QEMU tells. */
   readonly ramBytes: Known<bigint>;
+  /** Only of an s390x VM. */
+  readonly channels?: ChannelFacts | undefined;
 }

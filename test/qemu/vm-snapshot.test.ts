@@ -93,8 +93,24 @@ describe('a machine that somebody else booted', () => {
       expect(vm.machineType).toMatch(/^pc-q35-.*-machine$/);
       expect(vm.ramBytes).toEqual({ known: true, value: 128n << 20n });
       expect(vm.objects).toEqual(new Map([['ram0', 'memory-backend-ram']]));
-      expect(vm.ports.map(({ id }) => id)).toEqual('rp0 off rp2 rp3 rp4 dn old rpx'.split(' '));
-      expect(mechanisms(vm)).toEqual({
+      const slots = Array.from({ length: 31 }, (_, index) => `conv.${index + 1}`);
+      expect(vm.ports.map(({ id }) => id)).toEqual([
+        'rp0',
+        'off',
+        'rp2',
+        'rp3',
+        ...slots,
+        'rp4',
+        'dn',
+        'old',
+        'rpx',
+      ]);
+      const used = vm.ports.filter(({ occupants }) =>
+        occupants.includes('/machine/peripheral/below'),
+      );
+      expect(used.map(({ id }) => id)).toEqual(['conv.5']);
+      expect(mechanisms(vm)).toMatchObject({
+        'conv.1': is('acpi'),
         rp0: is('acpi'),
         off: is('none'),
         rp2: is('acpi'),
@@ -170,6 +186,7 @@ describe('a machine that somebody else booted', () => {
           { device: 3, function: 0 },
           { device: 0, function: 0 },
         ],
+        text: '02.4/00/03/00',
         bdf: `0000:${bus.toString(16).padStart(2, '0')}:00.0`,
       });
       const text = renderTopology(topologyOf(vm));
@@ -202,7 +219,7 @@ it('finds no hot-plug by ACPI in a machine without ACPI', async () => {
 
 it.each([
   ['microvm', /no PCI bus unless/],
-  ['pc', /its ports are not known/],
+  ['isapc', /no PCI bus/],
 ])('refuses a %s by name', async (machine, reason) => {
   await using qemu = await startQemu({ machine, paused: true });
   await using session = await connectQmp(`unix:${qemu.qmpPath}`);

@@ -25,6 +25,7 @@ export function aPort(id: string, change: Partial<Port> = {}): Port {
     busPath: `/machine/peripheral/${id}/${id}`,
     busName: id,
     slot: 0,
+    capacity: 1,
     mechanism: known('acpi'),
     chassis: 1,
     slotNumber: device,

@@ -70,6 +70,7 @@ function portAt(busPath: string, device: string, secondaryBus: Port['secondaryBu
     busPath,
     busName: 'bus',
     slot: 0,
+    capacity: 1,
     mechanism: secondaryBus.known ? known('acpi') : unknown('no idea \u001b[31m'),
     chassis: 1,
     slotNumber: 2,

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { TimeoutError } from '../../src/errors.js';
 import { CommandError } from '../../src/qmp/failures.js';
-import { readVmSnapshot, type Port, type VmIdentity, type VmSnapshot } from '../../src/vm/index.js';
+import {
+  PROFILES,
+  readVmSnapshot,
+  type Port,
+  type VmIdentity,
+  type VmSnapshot,
+} from '../../src/vm/index.js';
 import { FakeQom, pciBridge } from './fake-qom.js';
 
 const PROCESS: VmIdentity = {
@@ -242,7 +248,7 @@ describe('readVmSnapshot', () => {
     vm.set('/machine', 'type', 'microvm-machine');
     await expect(read(vm)).rejects.toMatchObject({
       code: 'UNSUPPORTED_MACHINE',
-      details: { machineType: 'microvm-machine', supported: ['q35'] },
+      details: { machineType: 'microvm-machine', supported: PROFILES.map(({ name }) => name) },
     });
     expect(vm.sent).toHaveLength(9);
   });

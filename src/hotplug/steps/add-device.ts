@@ -3,6 +3,7 @@ import { checkDeviceAdd } from '../../qmp/allow-list.js';
 import { deviceAdd, type DeviceAddArguments } from '../../qmp/commands.js';
 import { CommandError } from '../../qmp/failures.js';
 import { qomGetDevfn, qomGetString, qomList } from '../../qmp/qom-commands.js';
+import type { QmpSession } from '../../qmp/session.js';
 import type { AddDevice } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 import { StepError } from '../errors.js';
@@ -25,17 +26,17 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
     const { id, deadlineMs } = step;
     const path = `/machine/peripheral/${id}`;
     const added = deviceAdd(session, commandOf(step), { deadlineMs });
-    const [add, entries, parentBus, devfn] = await Promise.allSettled([
+    const [add, entries, parentBus, place] = await Promise.allSettled([
       added,
       qomList(session, '/machine/peripheral'),
       qomGetString(session, path, 'parent_bus'),
-      qomGetDevfn(session, path),
+      readPlace(session, step),
     ]);
     // The command's own failure is the reason; the reads fail along with it.
-    for (const result of [add, entries, parentBus, devfn]) {
+    for (const result of [add, entries, parentBus, place]) {
       if (result.status === 'rejected') throw result.reason;
     }
-    verifyPlacement(step, valueOf(entries), valueOf(parentBus), valueOf(devfn));
+    verifyPlacement(step, valueOf(entries), valueOf(parentBus), valueOf(place));
   },
 
   /** QEMU said no: a device that has the id now is another client's. */
@@ -73,8 +74,32 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
     }),
 };
 
-function commandOf({ driver, id, bus, addr, properties }: AddDevice): DeviceAddArguments {
-  return { driver, id, bus, addr, ...properties };
+function commandOf({ driver, id, bus, addr, devfn, properties }: AddDevice): DeviceAddArguments {
+  if (devfn !== undefined) return { driver, id, bus, addr, ...properties };
+  // There is one bus for crypto queues, and its device takes neither bus nor address.
+  if (addr === '') return { driver, id, ...properties };
+  return { driver, id, bus, devno: addr, ...properties };
+}
+
+/** Where QEMU says that the device is on its bus; undefined where the bus has one place. */
+async function readPlace(
+  session: QmpSession,
+  { id, addr, devfn }: AddDevice,
+): Promise<number | string | undefined> {
+  const path = `/machine/peripheral/${id}`;
+  if (devfn !== undefined) return qomGetDevfn(session, path);
+  return addr === '' ? undefined : qomGetString(session, path, 'dev_id');
+}
+
+/** What `readPlace` must read. */
+function placeOf({ addr, devfn }: AddDevice): number | string | undefined {
+  return devfn ?? (addr === '' ? undefined : addr);
+}
+
+/** A place in words. */
+function describePlace(bus: string | undefined, place: number | string | undefined): string {
+  if (place === undefined) return `${bus}`;
+  return `${bus} at ${typeof place === 'number' ? 'devfn ' : ''}${place}`;
 }
 
 function valueOf<T>(result: PromiseSettledResult<T>): T | undefined {
@@ -82,20 +107,20 @@ function valueOf<T>(result: PromiseSettledResult<T>): T | undefined {
 }
 
 function verifyPlacement(
-  { id, busPath, devfn, port }: AddDevice,
+  step: AddDevice,
   entries: readonly { readonly name: string }[] | undefined,
-  parentBus: unknown,
-  actualDevfn: unknown,
+  parentBus: string | undefined,
+  actual: number | string | undefined,
 ): void {
+  const { id, busPath, devfn, port } = step;
+  const expected = placeOf(step);
   const listed = entries?.some((entry) => entry.name === id) ?? false;
-  if (listed && parentBus === busPath && actualDevfn === devfn) return;
-  const found = listed
-    ? `on ${String(parentBus)} at devfn ${String(actualDevfn)}`
-    : 'not in the device tree';
+  if (listed && parentBus === busPath && actual === expected) return;
+  const found = listed ? `on ${describePlace(parentBus, actual)}` : 'not in the device tree';
   throw new StepError(
     'STEP_FAILED',
-    `${id}: QEMU took it, but it is ${found} instead of on ${port} (${busPath}) at devfn ${devfn}`,
-    { details: { id, port, expected: { busPath, devfn }, listed } },
+    `${id}: QEMU took it, but it is ${found} instead of on ${port} (${describePlace(busPath, expected)})`,
+    { details: { id, port, expected: { busPath, devfn: devfn ?? null }, listed } },
   );
 }
 
@@ -103,20 +128,21 @@ function verifyPlacement(
  * A device with our id in another place: another client's that took the id while nobody looked, or ours
  * that QEMU put where it was not told to. Nobody can tell, so it stays.
  */
-async function refuseStranger({ id, busPath, devfn, port }: AddDevice, vm: VmLink): Promise<void> {
+async function refuseStranger(step: AddDevice, vm: VmLink): Promise<void> {
+  const { id, busPath, devfn, port } = step;
   const session = await vm.session();
-  const path = `/machine/peripheral/${id}`;
-  const [parentBus, actualDevfn] = await Promise.all([
-    qomGetString(session, path, 'parent_bus'),
-    qomGetDevfn(session, path),
+  const [parentBus, actual] = await Promise.all([
+    qomGetString(session, `/machine/peripheral/${id}`, 'parent_bus'),
+    readPlace(session, step),
   ]);
-  if (parentBus === busPath && actualDevfn === devfn) return;
+  const expected = placeOf(step);
+  if (parentBus === busPath && actual === expected) return;
   throw new StepError(
     'STEP_FAILED',
-    `${id} is on ${parentBus} at devfn ${actualDevfn}, not on ${port} (${busPath}) at devfn ${devfn}, where it was meant to go`,
+    `${id} is on ${describePlace(parentBus, actual)}, not on ${port} (${describePlace(busPath, expected)}), where it was meant to go`,
     {
       remedy: `find out who added it; if nobody needs it: qmplug detach ${vm.address} ${id}`,
-      details: { id, port, expected: { busPath, devfn } },
+      details: { id, port, expected: { busPath, devfn: devfn ?? null } },
     },
   );
 }

@@ -1,11 +1,13 @@
-export { pciAddr } from './pci-placement.js';
+export { portIdOf } from './port-name.js';
 export type {
+  BootPorts,
   Machine,
   MachineProfile,
   NamedDevice,
+  PlannableKind,
   PortBus,
-  PortPlace,
   PortProperty,
   UnplugBehaviour,
 } from './profile.js';
-export { PROFILES, profileOf } from './registry.js';
+export { PROFILES, profileOf, profileOfArgument } from './registry.js';
+export { CHANNEL_BUS, ZPCI_BUS } from './s390-ccw.js';
