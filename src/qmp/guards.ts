@@ -2,6 +2,7 @@ import { ProtocolError } from '../errors.js';
 import { isJsonObject, type JsonValue } from '../json.js';
 import { excerpt } from '../text.js';
 
+const INT64_MIN = -(1n << 63n);
 const UINT64_MAX = 2n ** 64n - 1n;
 
 /**
@@ -81,6 +82,18 @@ export class ReplyValue {
       throw this.refuse(`an integer from ${low} to 2^64 - 1`);
     }
     return value;
+  }
+
+  /**
+   * An address of 64 bits. QEMU keeps addresses in signed members (qapi/pci.json, PciMemoryRange), so the upper
+   * half of the address space comes as negative numbers.
+   */
+  address64(): bigint {
+    const { raw } = this;
+    const isNegative = typeof raw === 'number' && Number.isSafeInteger(raw) && raw < 0;
+    if (isNegative) return BigInt.asUintN(64, BigInt(raw));
+    if (typeof raw === 'bigint' && raw < 0n && raw >= INT64_MIN) return BigInt.asUintN(64, raw);
+    return this.uint64();
   }
 
   /** The error for a value that is not as expected. */

@@ -130,12 +130,17 @@ function readBridge(bridge: ReplyValue, depthLeft: number): PciBridgeInfo {
     secondaryBus: readBusNumber(bus.member('secondary')),
     subordinateBus: readBusNumber(bus.member('subordinate')),
     ioRange: readRange(bus.member('io_range')),
-    memoryRange: readRange(bus.member('memory_range')),
-    prefetchableRange: readRange(bus.member('prefetchable_range')),
+    memoryRange: readWindow(bus.member('memory_range')),
+    prefetchableRange: readWindow(bus.member('prefetchable_range')),
     devices: devices ? readDevices(devices, depthLeft) : undefined,
   };
 }
 
 function readRange(range: ReplyValue): Window {
   return { base: range.member('base').uint64(), limit: range.member('limit').uint64() };
+}
+
+/** OVMF closes a 64-bit window by a base at the very top (edk2-2022.11): 0xfffffffffff00000. */
+function readWindow(range: ReplyValue): Window {
+  return { base: range.member('base').address64(), limit: range.member('limit').address64() };
 }

@@ -64,6 +64,17 @@ describe('readPciTree', () => {
     ]);
   });
 
+  it('reads a window that OVMF closed at the top of the address space', () => {
+    // As QEMU 7.2.22 prints it under OVMF 2022.11 for a port that got no prefetchable window.
+    const closed = altered(
+      '{"base": 1082331758592, "limit": 18446744073709551615}',
+      '{"base": -1048576, "limit": 1048575}',
+    );
+    const range = read(closed)[0]?.devices[1]?.bridge?.prefetchableRange;
+    expect(range).toEqual({ base: 0xffff_ffff_fff0_0000n, limit: 0xf_ffffn });
+    expect(range && openWindow(range)).toBeUndefined();
+  });
+
   it('tells a port that was not numbered yet from an empty one', () => {
     const withDevices = (devices: string) => {
       const port = TREE.slice(
