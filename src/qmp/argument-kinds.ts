@@ -64,6 +64,12 @@ const text = (pattern: RegExp, expected: string, maxLength = 255): ArgumentRule 
   accepts: (value) => isText(value, pattern, maxLength),
 });
 
+function isBarSize(value: JsonValue): boolean {
+  if (!isInteger(value, 0n, 2n ** 63n)) return false;
+  const size = BigInt(value as number | bigint);
+  return (size & (size - 1n)) === 0n;
+}
+
 function isPciHost(value: JsonValue): boolean {
   if (typeof value !== 'string' || !/^[0-9a-f]{4}:/.test(value)) return false;
   try {
@@ -105,6 +111,8 @@ export const ARGUMENT_KINDS = {
   uint32: unsigned(32n),
   uint64: unsigned(64n),
   size: unsigned(64n),
+  /** QEMU aborts, VM and all, for a BAR of another size (hw/pci/pci.c, pci_register_bar, 7.2). */
+  barSize: { expected: '0 or a power of two up to 2^63', accepts: isBarSize },
   bootIndex: {
     expected: 'an integer from -1',
     accepts: (value) => isInteger(value, -1n, 2n ** 31n - 1n),

@@ -177,7 +177,7 @@ export const DRIVER_RULES: ReadonlyMap<string, DriverRule> = new Map<string, Dri
     'pci-bridge',
     pci({ ...BRIDGE_RESERVES, chassis_nr: 'uint8', shpc: 'boolean', msi: 'onOffAuto' }),
   ],
-  ['pci-testdev', pci({ membar: 'size' })],
+  ['pci-testdev', pci({ membar: 'barSize' })],
   ['edu', pci({ dma_mask: 'uint64' })],
   ['e1000', pci(NIC)],
   ['e1000e', pci(NIC)],
