@@ -1,5 +1,6 @@
 import { NoFitError } from '../errors.js';
 import { formatSize, roundUpToPowerOfTwo } from '../pci/size.js';
+import { MAX_MMIO64, ovmfAperture, ovmfPortWindow, type Aperture } from './ovmf.js';
 import { roundUp, WINDOW_GRANULE } from './reserves.js';
 import type { BootRequest, PlannedWindow } from './types.js';
 
@@ -8,6 +9,8 @@ const GIB = 1n << 30n;
 
 /** QEMU's own CPU models under TCG and KVM (target/i386/cpu.c, TCG_PHYS_ADDR_BITS, 7.2). */
 export const DEFAULT_PHYS_BITS = 40;
+/** The most that x86 has (Intel SDM vol. 3A, 4.1.4). */
+const MAX_PHYS_BITS = 52;
 
 /**
  * Room for all memory windows below 4 GiB on q35. The hole is 0xc0000000-0xfebfffff, 1004 MiB; the
@@ -16,20 +19,26 @@ export const DEFAULT_PHYS_BITS = 40;
  */
 export const LOW_MEMORY_ROOM = 960n * MIB;
 
-/** OVMF counts no more address bits than this with 4-level paging (edk2-2025.02). */
-const OVMF_MAX_PHYS_BITS = 46;
-/** OVMF's 64-bit window where the dynamic one is smaller (edk2-2025.02). */
-const OVMF_CLASSIC_WINDOW = 32n * GIB;
+/** What the firmware must be asked for besides the ports' own reserves. */
+export interface AddressSpacePlan {
+  /** OVMF's 64-bit window, bytes; undefined where its own choice does. */
+  readonly mmio64Bytes: bigint | undefined;
+}
 
 /**
- * Checks that the windows of all ports fit the guest's address space together.
+ * Checks that the windows of all ports fit the guest's address space together, and finds what the firmware
+ * must be told so that they do.
  *
  * @throws {NoFitError} `NO_WINDOW`, with the arithmetic.
  */
-export function checkAddressSpace(request: BootRequest, windows: readonly PlannedWindow[]): void {
+export function planAddressSpace(
+  request: BootRequest,
+  windows: readonly PlannedWindow[],
+): AddressSpacePlan {
   checkBelow4G(request, windows);
-  if (request.firmware === 'ovmf') checkOvmf(request, windows);
-  else checkSeabios(request, windows);
+  if (request.firmware === 'ovmf') return planOvmf(request, windows);
+  checkSeabios(request, windows);
+  return { mmio64Bytes: undefined };
 }
 
 /** First address above RAM and above 4 GiB: q35 keeps at most 2 GiB below once it splits RAM (hw/i386/pc_q35.c, 7.2). */
@@ -71,48 +80,66 @@ function checkSeabios(request: BootRequest, windows: readonly PlannedWindow[]): 
   );
 }
 
-function checkOvmf(request: BootRequest, windows: readonly PlannedWindow[]): void {
-  const physBits = request.physBits ?? DEFAULT_PHYS_BITS;
-  const room = (bits: number) => ovmfWindow(bits, request.mmio64Bytes ?? 0n);
-  const needed = (bits: number) => windows.map((window) => ovmfPortWindow(window, room(bits)));
-  const sizes = needed(physBits);
-  const sum = total(sizes);
-  const fits = (bits: number) =>
-    total(needed(bits)) <= room(bits) && endOfRam(request) + room(bits) <= 1n << BigInt(bits);
-  if (fits(physBits)) return;
-  const enough = smallestPhysBits(physBits, fits);
-  const remedy = remedyFor(enough);
-  const tooMuch = sum > room(physBits);
-  throw new NoFitError(
-    'NO_WINDOW',
-    tooMuch
-      ? `${tally(sizes)} of prefetchable windows; OVMF's 64-bit window is ` +
-          `${formatSize(room(physBits))} with ${physBits} address bits`
-      : `OVMF's 64-bit window of ${formatSize(room(physBits))} above RAM (which ends at ` +
-          `${formatSize(endOfRam(request))}) passes the ${formatSize(1n << BigInt(physBits))} of ` +
-          `${physBits} address bits`,
-    {
-      remedy: tooMuch
-        ? `${remedy}, or ask OVMF for a 64-bit window of ${formatSize(roundUpToPowerOfTwo(sum))}`
-        : remedy,
-      details: details(sum, physBits),
-    },
-  );
+/** What OVMF would do with one choice of a 64-bit window. */
+interface OvmfReckoning {
+  readonly asked: bigint | undefined;
+  readonly aperture: Aperture;
+  readonly sizes: readonly bigint[];
+  readonly fits: boolean;
 }
 
-/** OVMF's 64-bit window: an eighth of the address space, or what fw_cfg asks for if that is more. */
-function ovmfWindow(physBits: number, asked: bigint): bigint {
-  const dynamic = 1n << BigInt(Math.min(physBits, OVMF_MAX_PHYS_BITS) - 3);
-  return [dynamic, OVMF_CLASSIC_WINDOW, asked].reduce((a, b) => (a > b ? a : b));
+function planOvmf(request: BootRequest, windows: readonly PlannedWindow[]): AddressSpacePlan {
+  const { physBits = DEFAULT_PHYS_BITS, mmio64Bytes } = request;
+  const reckon = (bits: number, asked: bigint | undefined): OvmfReckoning => {
+    const aperture = ovmfAperture({ endOfRam: endOfRam(request), physBits: bits, asked });
+    const sizes = windows.map((window) => ovmfPortWindow(window, aperture));
+    const inside = aperture.base + aperture.sizeBytes <= 1n << BigInt(bits);
+    return { asked, aperture, sizes, fits: inside && total(sizes) <= aperture.sizeBytes };
+  };
+  const choices = mmio64Bytes === undefined ? [undefined, ...APERTURES] : [mmio64Bytes];
+  const choose = (bits: number) =>
+    choices.map((asked) => reckon(bits, asked)).find(({ fits }) => fits);
+  const chosen = choose(physBits);
+  if (chosen !== undefined) return { mmio64Bytes: chosen.asked };
+  const enough = smallestPhysBits(physBits, (bits) => choose(bits) !== undefined);
+  throw ovmfMisfit(request, reckon(physBits, mmio64Bytes), enough);
 }
 
-/** Hints are rounded up to a power of two; without one a port gets 1/256 of a window above 32 GiB. */
-function ovmfPortWindow(window: PlannedWindow, room: bigint): bigint {
-  if (window.prefetchableBytes !== undefined) return roundUpToPowerOfTwo(window.prefetchableBytes);
-  return room > OVMF_CLASSIC_WINDOW ? room / 256n : WINDOW_GRANULE;
+/** What OVMF can be asked for: any power of two above its own choice. */
+const APERTURES: readonly bigint[] = Array.from(
+  { length: 9 },
+  (_, doubling) => MAX_MMIO64 >> BigInt(8 - doubling),
+);
+
+function ovmfMisfit(
+  request: BootRequest,
+  { aperture, sizes }: OvmfReckoning,
+  enough: number | undefined,
+): NoFitError {
+  const { physBits = DEFAULT_PHYS_BITS, mmio64Bytes } = request;
+  const [sum, ram] = [total(sizes), endOfRam(request)];
+  const size = formatSize(aperture.sizeBytes);
+  const end = aperture.base + aperture.sizeBytes;
+  const space = `${physBits} address bits end at ${formatSize(1n << BigInt(physBits))}`;
+  const own = `OVMF's 64-bit window is ${size}`;
+  const larger = roundUpToPowerOfTwo(sum);
+  const wanted = `one of ${formatSize(larger)} above RAM, which ends at ${formatSize(ram)}, does not fit: ${space}`;
+  const reason =
+    sum <= aperture.sizeBytes
+      ? `${own} from ${formatSize(aperture.base)} (above RAM) up and ends at ${formatSize(end)}; ${space}`
+      : mmio64Bytes === undefined
+        ? `${own}, and ${wanted}`
+        : `${own}, as asked for`;
+  return new NoFitError('NO_WINDOW', `${tally(sizes)} of prefetchable windows; ${reason}`, {
+    remedy:
+      sum > aperture.sizeBytes && mmio64Bytes !== undefined
+        ? `leave --mmio64 out, or ask for ${formatSize(larger)}`
+        : remedyFor(enough),
+    details: details(sum, physBits),
+  });
 }
 
-/** Prefetchable windows without a hint may be put below 4 GiB, 2 MiB each. */
+/** What cannot be anywhere else: the windows for BARs of 32 bits, and for BARs that are not prefetchable. */
 function checkBelow4G(request: BootRequest, windows: readonly PlannedWindow[]): void {
   const sizes = windows.map((window) => {
     const memory = window.memoryBytes ?? WINDOW_GRANULE;
@@ -120,13 +147,11 @@ function checkBelow4G(request: BootRequest, windows: readonly PlannedWindow[]): 
       ? roundUpToPowerOfTwo(memory)
       : roundUp(memory, WINDOW_GRANULE);
   });
-  const unhinted = windows.filter((window) => window.prefetchableBytes === undefined).length;
-  const sum = total(sizes) + BigInt(unhinted) * WINDOW_GRANULE;
+  const sum = total(sizes);
   if (sum <= LOW_MEMORY_ROOM) return;
-  const extra = unhinted === 0 ? '' : ` and ${unhinted} x ${formatSize(WINDOW_GRANULE)} by default`;
   throw new NoFitError(
     'NO_WINDOW',
-    `${tally(sizes)} of memory windows${extra} need ${formatSize(sum)} below 4 GiB; there is room for ` +
+    `${tally(sizes)} of memory windows must lie below 4 GiB, where there is room for ` +
       formatSize(LOW_MEMORY_ROOM),
     {
       remedy: 'plan fewer root ports, or smaller windows for BARs below 4 GiB',
@@ -136,7 +161,7 @@ function checkBelow4G(request: BootRequest, windows: readonly PlannedWindow[]): 
 }
 
 function smallestPhysBits(from: number, fits: (bits: number) => boolean): number | undefined {
-  for (let bits = from + 1; bits <= 52; bits += 1) if (fits(bits)) return bits;
+  for (let bits = from + 1; bits <= MAX_PHYS_BITS; bits += 1) if (fits(bits)) return bits;
   return undefined;
 }
 

@@ -1,7 +1,8 @@
 import { InputError, RefusedError } from '../errors.js';
 import { formatSize } from '../pci/size.js';
 import { escapeControl } from '../text.js';
-import { checkAddressSpace } from './address-space.js';
+import { planAddressSpace } from './address-space.js';
+import { MAX_MMIO64, ovmfWindowArgs } from './ovmf.js';
 import { planWindows } from './reserves.js';
 import type { BootPlan, BootRequest, PlannedPort } from './types.js';
 
@@ -16,9 +17,6 @@ const LAST_DEVICE = 0x1e;
 export const MAX_ROOT_PORTS = (LAST_DEVICE - FIRST_DEVICE + 1) * FUNCTIONS;
 /** The most ports with which a Linux guest was seen to reach user space (Linux 6.1, TCG). */
 export const DEFAULT_PORT_LIMIT = 192;
-/** OVMF's limit for X-PciMmio64Mb (edk2-2025.02). */
-const MAX_MMIO64 = 1n << 44n;
-
 /** Any chassis will do, as the slot numbers in it are unique. */
 const CHASSIS = 1;
 
@@ -39,7 +37,7 @@ export function planBoot(request: BootRequest): BootPlan {
   checkNumbers(request);
   const firstDevice = chooseFirstDevice(request);
   const windows = planWindows(request);
-  checkAddressSpace(request, windows);
+  const { mmio64Bytes } = planAddressSpace(request, windows);
   const ports = windows.map((window, index): PlannedPort => ({
     id: `rp${index}`,
     kind: 'root-port',
@@ -49,7 +47,7 @@ export function planBoot(request: BootRequest): BootPlan {
     addr: `0x${(firstDevice + Math.floor(index / FUNCTIONS)).toString(16)}.${index % FUNCTIONS}`,
     window,
   }));
-  return { args: [...globalArgs(request), ...ports.flatMap(portArgs)], ports };
+  return { args: [...globalArgs(request, mmio64Bytes), ...ports.flatMap(portArgs)], ports };
 }
 
 function portArgs(port: PlannedPort, index: number): readonly string[] {
@@ -69,14 +67,14 @@ function portArgs(port: PlannedPort, index: number): readonly string[] {
   return ['-device', properties.join(',')];
 }
 
-function globalArgs({ hotplug, mmio64Bytes }: BootRequest): readonly string[] {
+function globalArgs({ hotplug }: BootRequest, mmio64Bytes: bigint | undefined): readonly string[] {
   const args: string[] = [];
   if (hotplug !== undefined) {
     const value = hotplug === 'acpi' ? 'on' : 'off';
     args.push('-global', `ICH9-LPC.acpi-pci-hotplug-with-bridge-support=${value}`);
   }
   if (mmio64Bytes !== undefined) {
-    args.push('-fw_cfg', `name=opt/ovmf/X-PciMmio64Mb,string=${mmio64Bytes / MIB}`);
+    args.push(...ovmfWindowArgs(mmio64Bytes));
   }
   return args;
 }

@@ -44,7 +44,10 @@ export interface BootRequest {
    * native before.
    */
   readonly hotplug?: 'acpi' | 'native' | undefined;
-  /** OVMF only: size of the 64-bit window to ask for, bytes; a whole number of MiB. */
+  /**
+   * OVMF only: size of the 64-bit window to ask for, bytes; a whole number of MiB. Left out, the plan asks
+   * for a larger one than OVMF's own where the ports need it.
+   */
   readonly mmio64Bytes?: bigint | undefined;
 }
 

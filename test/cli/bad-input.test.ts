@@ -59,6 +59,7 @@ const ROWS: Readonly<Record<string, OptionRows>> = {
       '--window': SIZES,
       '--memory-window': SIZES,
       '--for': ['', 'gpu', '3b:00', '0000:3b:20.0', '0000:3b:00.8', '../../etc'],
+      '--members': ['', 'all', 'Group', 'slot'],
       '--firmware': ['', 'SeaBIOS', 'uboot'],
       '--memory': [...SIZES, '0'],
       '--hotplug-memory': SIZES,

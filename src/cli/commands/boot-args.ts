@@ -1,13 +1,16 @@
 import type { Command } from 'commander';
 import {
   bootPlanToJson,
+  InputError,
   planBoot,
+  portNeeds,
   readHostSnapshot,
   selectDevice,
   type Bar,
   type BootRequest,
   type Environment,
   type Firmware,
+  type Members,
 } from '../../index.js';
 import type { RunWork } from '../command-context.js';
 import { EXIT } from '../exit-status.js';
@@ -21,6 +24,7 @@ interface BootOptions {
   readonly window?: bigint;
   readonly memoryWindow?: bigint;
   readonly for?: readonly string[];
+  readonly members?: Members;
   readonly firmware?: Firmware;
   readonly memory?: bigint;
   readonly hotplugMemory?: bigint;
@@ -38,6 +42,7 @@ const HELP = `
 Examples:
   qmplug boot-args --root-ports 8 --window 16G --memory 64G
   qmplug boot-args --root-ports 2 --for 0000:3b:00.0 --phys-bits 46
+  qmplug boot-args --root-ports 4 --for 0000:3b:00.0 --members group
   qemu-system-x86_64 -machine q35 -nodefaults $(qmplug boot-args --root-ports 4) ...
 
 JSON: {"args":[...],"ports":[{"id","kind","bus","chassis","slot","addr","window"}]}`;
@@ -66,6 +71,11 @@ export function defineBootArgs(program: Command, run: RunWork): Command {
       '--for <device>',
       'make room for the BARs of a host device: in every port or, where it is given several times, one port each',
       each('--for', text),
+    )
+    .option(
+      '--members <what>',
+      'device, slot or group: what of --for will go along; each slot of the host takes a port (default: device)',
+      once('--members', oneOf('device', 'slot', 'group')),
     )
     .option(
       '--firmware <name>',
@@ -117,17 +127,27 @@ async function requestOf(options: BootOptions, environment: Environment): Promis
     physBits: options.physBits,
     windowBytes: options.window,
     memoryWindowBytes: options.memoryWindow,
-    barsPerPort: await barsOf(options.for ?? [], environment),
+    barsPerPort: await barsOf(options, environment),
     hotplug: options.hotplug,
     mmio64Bytes: options.mmio64,
   };
 }
 
+/** One list of BARs for each port that the devices will take, in the order they were named. */
 async function barsOf(
-  devices: readonly string[],
+  { for: devices = [], members }: BootOptions,
   { effects }: Environment,
 ): Promise<readonly (readonly Bar[])[] | undefined> {
-  if (devices.length === 0) return undefined;
+  if (devices.length === 0) {
+    if (members === undefined) return undefined;
+    throw new InputError('BAD_ARGUMENT', '--members says what goes along with --for', {
+      remedy: 'name the device: --for 0000:3b:00.0',
+    });
+  }
   const host = await readHostSnapshot(effects);
-  return devices.map((device) => selectDevice(device, host.devices).bars);
+  const needs = devices.flatMap((device) =>
+    portNeeds(host, selectDevice(device, host.devices).bdf, members ?? 'device'),
+  );
+  const ports = new Map(needs.map(({ functions, bars }) => [functions.join(), bars]));
+  return [...ports.values()];
 }
