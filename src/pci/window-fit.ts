@@ -104,12 +104,12 @@ function explain(found: {
 }): string {
   const { kind, range, bar, spans, taken } = found;
   const size = formatSize(bar.sizeBytes);
-  const need = `BAR ${bar.index} (${bar.kind}, ${size}) needs ${size} at a multiple of ${size}`;
-  if (range === undefined) return `${need}; the port has no ${kind} window`;
+  const what = `${size} BAR ${bar.index} (${bar.kind})`;
+  if (range === undefined) return `${what}: there is no ${kind} window`;
   const length = formatSize(range.limit - range.base + 1n);
-  const text = `0x${range.base.toString(16)}-0x${range.limit.toString(16)}`;
-  const used = taken === 0n ? '' : `, and larger BARs take ${taken}`;
-  return `${need}; the ${kind} window ${text} (${length}) holds ${spans} such spans${used}`;
+  const window = `the ${kind} window 0x${range.base.toString(16)}-0x${range.limit.toString(16)} (${length})`;
+  if (spans === 0n) return `${what}: ${window} holds no aligned ${size} span`;
+  return `${what}: ${window} holds ${spans} aligned ${size} spans, and the larger BARs take ${taken}`;
 }
 
 /**

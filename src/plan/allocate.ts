@@ -18,6 +18,8 @@ export interface PortRequest {
   /** What kind of bus it goes on; PCI where it is not said. */
   readonly bus?: BusKind | undefined;
   readonly numaNode: number;
+  /** What makes ports at boot that take it: options of `qmplug boot-args`. */
+  readonly bootOptions: string;
   fit(port: Port): Fit;
 }
 
@@ -177,7 +179,7 @@ function misfit(
     'NO_WINDOW',
     `${request.what}: no port takes its BARs (${reasons.join('; ')})`,
     {
-      remedy: 'boot the VM with larger windows: qmplug boot-args --for DEVICE (or --window SIZE)',
+      remedy: `boot the VM with ports that take it: qmplug boot-args ${request.bootOptions}`,
       details,
     },
   );

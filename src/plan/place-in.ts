@@ -1,8 +1,12 @@
 import { formatDevno, isDevno, lowestFreeDevno, parseDevno, type Devno } from '../ccw/index.js';
 import { NoFitError, RefusedError } from '../errors.js';
+import { orElse, type Known } from '../known.js';
+import type { Bar } from '../pci/bar.js';
 import type { Port, VmSnapshot } from '../vm/types.js';
 import { allocatePort } from './allocate.js';
+import { bootOptionsForBars } from './boot-options.js';
 import type { BusKind } from './bus-kind.js';
+import { fitOnPort } from './fit.js';
 import { formatAddr } from './placement.js';
 import type { AddDevice } from './steps.js';
 
@@ -15,14 +19,19 @@ interface PlaceRequest {
   readonly bus: BusKind;
   /** A port named by the user; on a channel subsystem also an address, `fe.1.0042`. */
   readonly port: string | undefined;
+  /** Where they are not known, any port is as good as another. */
+  readonly bars: Known<readonly Bar[]>;
 }
 
 /**
- * Where a device whose BARs are not known goes.
+ * Where an emulated device goes.
  *
  * @throws {RefusedError} as `allocatePort`, and `PORT_OCCUPIED` for an address that is taken.
  */
-export function placeIn(vm: VmSnapshot, { what, bus, port: named }: PlaceRequest): PlannedPlace {
+export function placeIn(
+  vm: VmSnapshot,
+  { what, bus, port: named, bars }: PlaceRequest,
+): PlannedPlace {
   const devno = bus === 'ccw' && named !== undefined && isDevno(named) ? named : undefined;
   const port = allocatePort(
     vm,
@@ -31,8 +40,10 @@ export function placeIn(vm: VmSnapshot, { what, bus, port: named }: PlaceRequest
       bus,
       port: devno === undefined ? named : `ccw${parseDevno(devno).ssid}`,
       numaNode: -1,
-      fit: () => ({ kind: 'fits' }),
+      bootOptions: bootOptionsForBars(orElse(bars, [])),
+      fit: (candidate) => (bars.known ? fitOnPort(candidate, bars.value) : { kind: 'fits' }),
     },
+    // Nothing of the host is at stake: what does not fit after all is told, or taken out again.
     { taken: new Set(), allowUnknownWindow: true },
   );
   switch (bus) {

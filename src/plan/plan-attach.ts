@@ -5,9 +5,11 @@ import { snapshotHash } from '../vm/hash.js';
 import { portOf } from '../vm/port-of.js';
 import type { VmDevice, VmSnapshot } from '../vm/types.js';
 import { allocatePort } from './allocate.js';
+import { bootOptionsForHost } from './boot-options.js';
 import { busKindOf } from './bus-kind.js';
 import { checkTargets, groupOf, hostFunction } from './checks.js';
 import { EMULATED_ADD_DEADLINE_MS, vfioAddDeadlineMs } from './deadlines.js';
+import { emulatedBars } from './emulated-bars.js';
 import { fitOnPort } from './fit.js';
 import { functionIdOf } from './identify.js';
 import { placeIn, placeOnPci } from './place-in.js';
@@ -61,6 +63,7 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
         what: functions.map(({ bdf }) => bdf).join(', '),
         port: request.port,
         numaNode: Math.max(...functions.map(({ bdf }) => hostFunction(host, bdf).numaNode)),
+        bootOptions: bootOptionsForHost(functions.map(({ bdf }) => bdf)),
         fit: (candidate) => fitOnPort(candidate, bars),
       },
       { taken, allowUnknownWindow: request.allow.has('unknown-window') },
@@ -118,7 +121,14 @@ function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
       });
     }
   }
-  const place = placeIn(vm, { what: request.id, bus: busKindOf(driver), port: request.port });
+  const bars = emulatedBars(request.device);
+  const place = placeIn(vm, {
+    what: request.id,
+    bus: busKindOf(driver),
+    port: request.port,
+    bars,
+  });
+  const judgeBars = !bars.known && place.devfn !== undefined;
   const add: AddDevice = {
     kind: 'AddDevice',
     id: request.id,
@@ -127,6 +137,7 @@ function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
     host: undefined,
     properties,
     deadlineMs: EMULATED_ADD_DEADLINE_MS,
+    ...(judgeBars ? { judgeBars } : {}),
   };
   return attachPlan(request, world, [add], { hosts: [], device: request.device });
 }

@@ -70,6 +70,8 @@ export interface AddDevice {
   readonly properties: JsonObject;
   /** How long QEMU may take: pinning guest memory and mapping BARs happen inside the command. */
   readonly deadlineMs: number;
+  /** The device's BARs are known only once it is there: they are held against the port's windows then. */
+  readonly judgeBars?: true;
 }
 
 /** Waits until the guest has given every BAR an address. */

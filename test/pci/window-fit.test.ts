@@ -65,8 +65,8 @@ describe('fitBars', () => {
     expect(fit).toMatchObject({ kind: 'does-not-fit', window: 'prefetchable', bar: { index: 2 } });
     expect(fit).toHaveProperty(
       'arithmetic',
-      'BAR 2 (pref64, 128G) needs 128G at a multiple of 128G; ' +
-        'the prefetchable window 0x100000000-0x20ffffffff (128G) holds 0 such spans',
+      '128G BAR 2 (pref64): the prefetchable window 0x100000000-0x20ffffffff (128G) ' +
+        'holds no aligned 128G span',
     );
   });
 

@@ -8,6 +8,7 @@ const request = (change: Partial<PortRequest> = {}): PortRequest => ({
   what: 'd9',
   port: undefined,
   numaNode: -1,
+  bootOptions: '--window 16G',
   fit: () => ({ kind: 'fits' }),
   ...change,
 });

@@ -1,12 +1,15 @@
 import type { StepHandler } from '../../engine/index.js';
+import { NoFitError } from '../../errors.js';
 import { checkDeviceAdd } from '../../qmp/allow-list.js';
 import { deviceAdd, type DeviceAddArguments } from '../../qmp/commands.js';
 import { CommandError } from '../../qmp/failures.js';
+import { queryPci, type PciBusInfo } from '../../qmp/query-pci.js';
 import { qomGetDevfn, qomGetString, qomList } from '../../qmp/qom-commands.js';
 import type { QmpSession } from '../../qmp/session.js';
 import type { AddDevice } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 import { StepError } from '../errors.js';
+import { liveFit } from '../live-fit.js';
 import { presenceOf } from '../presence.js';
 import { requestRemoval } from '../request-removal.js';
 import type { VmLink } from '../vm-link.js';
@@ -23,20 +26,22 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
 
   async do(step, { vm }) {
     const session = await vm.session();
-    const { id, deadlineMs } = step;
+    const { id, deadlineMs, judgeBars } = step;
     const path = `/machine/peripheral/${id}`;
     const added = deviceAdd(session, commandOf(step), { deadlineMs });
-    const [add, entries, parentBus, place] = await Promise.allSettled([
+    const [add, entries, parentBus, place, pci] = await Promise.allSettled([
       added,
       qomList(session, '/machine/peripheral'),
       qomGetString(session, path, 'parent_bus'),
       readPlace(session, step),
+      judgeBars ? queryPci(session) : undefined,
     ]);
     // The command's own failure is the reason; the reads fail along with it.
-    for (const result of [add, entries, parentBus, place]) {
+    for (const result of [add, entries, parentBus, place, pci]) {
       if (result.status === 'rejected') throw result.reason;
     }
     verifyPlacement(step, valueOf(entries), valueOf(parentBus), valueOf(place));
+    refuseMisfit(step, valueOf(pci) ?? []);
   },
 
   /** QEMU said no: a device that has the id now is another client's. */
@@ -122,6 +127,16 @@ function verifyPlacement(
     `${id}: QEMU took it, but it is ${found} instead of on ${port} (${describePlace(busPath, expected)})`,
     { details: { id, port, expected: { busPath, devfn: devfn ?? null }, listed } },
   );
+}
+
+/** @throws {NoFitError} `NO_WINDOW` for a device that turned out larger than its port. */
+function refuseMisfit({ id, bus, port }: AddDevice, pci: readonly PciBusInfo[]): void {
+  const fit = liveFit(pci, bus, [id]);
+  if (fit?.kind !== 'does-not-fit') return;
+  throw new NoFitError('NO_WINDOW', `${id} does not fit ${port}: ${fit.arithmetic}`, {
+    remedy: 'boot the VM with larger windows: qmplug boot-args --window SIZE',
+    details: { id, port },
+  });
 }
 
 /**

@@ -2,12 +2,11 @@ import type { StepHandler } from '../../engine/index.js';
 import type { AwaitGuest } from '../../plan/steps.js';
 import { queryPci, type PciRegionInfo } from '../../qmp/query-pci.js';
 import type { StepContext } from '../context.js';
+import { EXPANSION_ROM } from '../live-fit.js';
 import { findById } from '../status.js';
 
 // QEMU has no event for a BAR that was placed, so this is the one thing that is asked for again.
 const LOOK_AGAIN_MS = 20;
-/** Its number in `query-pci` (QEMU hw/pci/pci.h, PCI_ROM_SLOT). */
-const EXPANSION_ROM = 6;
 
 /** Waits until a driver of the guest has given every memory BAR an address and decodes it. */
 export const awaitGuest: StepHandler<AwaitGuest, StepContext> = {
