@@ -14,6 +14,7 @@ export type ErrorCode =
   // Choice of a device
   | 'NO_MATCH'
   | 'AMBIGUOUS'
+  | 'TOO_FEW'
   // Host
   | 'NO_IOMMU'
   | 'IN_USE'

@@ -7,7 +7,6 @@ export {
   type BindResult,
 } from './binding.js';
 export { canReadWrite, readCredentials, type ProcessCredentials } from './credentials.js';
-export { parseSelector, selectDevice, type DeviceSelector } from './device-selector.js';
 export {
   HostIoError,
   type DeadlineOption,
@@ -36,6 +35,7 @@ export {
   type RestoreResult,
 } from './restore-binding.js';
 export type { HostRoots } from './roots.js';
+export * from './selector/index.js';
 export { findSocketOwner, type SocketOwner, type SocketProcess } from './sockets.js';
 export type { HostDevice, HostSnapshot, IommuGroup, UseFinding, VfioHolder } from './types.js';
 export { chooseVfioModule, ensureDriver } from './variant.js';

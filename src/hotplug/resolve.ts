@@ -1,20 +1,37 @@
 import { InputError, RefusedError } from '../errors.js';
 import type { HostEffects } from '../host/effects.js';
-import { parseSelector, selectDevice } from '../host/device-selector.js';
-import { lookCloser, readDevices, readHostSnapshot } from '../host/inventory.js';
+import { lookCloser, readHostSnapshot } from '../host/inventory.js';
+import { rememberReads } from '../host/inventory/index.js';
+import {
+  isAddress,
+  isExplicit,
+  parseSelector,
+  selectDevice,
+  type SelectorRequest,
+} from '../host/selector/index.js';
 import { chooseVfioModule } from '../host/variant.js';
 import type { HostSnapshot } from '../host/types.js';
 import { toBdf, type Bdf } from '../pci/pci-address.js';
 import { expandMembers } from '../plan/members.js';
 import type { PlanRequest } from '../plan/request.js';
 import { isDeviceId } from '../qmp/argument-kinds.js';
-import type { VmIdentity } from '../vm/types.js';
+import type { VmIdentity, VmKey } from '../vm/types.js';
+import type { Environment } from './environment.js';
 import type { AttachHostDevice, AttachRequest } from './requests.js';
 
 /** A request the planner can read, with the host snapshot that goes with it. */
 export interface ResolvedRequest {
   readonly request: PlanRequest;
   readonly host: HostSnapshot | undefined;
+}
+
+/** What a selector is resolved with. */
+type SelectionEnvironment = Pick<Environment, 'effects' | 'runtime' | 'logger'>;
+
+/** The VM that is to get the device: what it has already stands in no way. */
+export interface AskingVm {
+  readonly identity: VmIdentity;
+  readonly key: VmKey;
 }
 
 /**
@@ -25,15 +42,15 @@ export interface ResolvedRequest {
  */
 export async function resolveRequest(
   request: AttachRequest,
-  effects: HostEffects,
-  vm: VmIdentity,
+  environment: SelectionEnvironment,
+  vm: AskingVm,
 ): Promise<ResolvedRequest> {
   const common = {
     port: request.port,
     allow: new Set(request.allow),
     awaitPlaced: request.wait === 'placed',
   };
-  if ('device' in request) return resolveHostDevice(request, common, effects, vm);
+  if ('device' in request) return resolveHostDevice(request, common, environment, vm);
   if (typeof request.emulate !== 'object' || request.emulate === null) {
     throw new InputError('BAD_ARGUMENT', 'An emulated device is named by an object', {
       remedy: 'for example {"driver":"pci-testdev"}',
@@ -46,17 +63,24 @@ export async function resolveRequest(
 async function resolveHostDevice(
   { device, members = 'device' }: AttachHostDevice,
   common: Pick<PlanRequest, 'port' | 'allow' | 'awaitPlaced'>,
-  effects: HostEffects,
-  vm: VmIdentity,
+  environment: SelectionEnvironment,
+  { identity, key }: AskingVm,
 ): Promise<ResolvedRequest> {
+  const { runtime, logger } = environment;
+  const effects = rememberReads(environment.effects);
+  const vmPid = identity.kind === 'process' ? identity.pid : undefined;
+  const bdf = await selectDevice({ effects, runtime, vmPid }, device, {
+    scope: key,
+    allow: [...common.allow],
+    logger,
+  });
   const first = await readHostSnapshot(effects);
-  const { bdf } = selectDevice(device, first.devices);
   const targets = expandMembers(first, bdf, members);
   const groups = targets.flatMap((target) => first.devices.get(target)?.iommuGroup ?? []);
   const host = await lookCloser(effects, first, {
     uses: targets,
     holders: [...new Set(groups)],
-    vmPid: vm.kind === 'process' ? vm.pid : undefined,
+    vmPid,
   });
   const drivers = new Map<Bdf, string>();
   for (const target of targets) {
@@ -72,32 +96,41 @@ async function vfioDriverFor(effects: HostEffects, host: HostSnapshot, bdf: Bdf)
 }
 
 /**
- * What a detach names: the id as it is, or the canonical address of a host function. The host need not have the
- * function any more; taking out what is gone is a success.
+ * What a detach names: the id as it is, or the canonical address of a host function. The host need not have a
+ * function that is named by its address any more: taking out what is gone is a success. A description is
+ * looked for among the devices that are in the VM.
  *
- * @throws {InputError} `BAD_ID` for what is neither. @throws {RefusedError} `AMBIGUOUS`.
+ * @param inVm host addresses of the devices in the VM.
+ * @throws {InputError} `BAD_ID` for what is neither; `SYNTAX`.
+ * @throws {RefusedError} `AMBIGUOUS`; `NO_MATCH` for a description.
  */
-export async function resolveTarget(what: string, effects: HostEffects): Promise<string> {
-  if (!isSelector(what)) {
-    if (isDeviceId(what)) return what;
-    throw new InputError('BAD_ID', `Neither an id nor a device: ${JSON.stringify(what)}`, {
-      remedy: 'name it by its id or its host address; qmplug status VM lists both',
-    });
-  }
+export async function resolveTarget(
+  what: string,
+  { effects }: SelectionEnvironment,
+  inVm: () => Promise<ReadonlySet<string>>,
+): Promise<string> {
+  if (isDeviceId(what) && !isAddress(what)) return what;
+  const { expression } = readTarget(what);
+  const explicit = isExplicit(expression);
+  const among = explicit ? undefined : await inVm();
   try {
-    return selectDevice(what, await readDevices(effects)).bdf;
+    return await selectDevice({ effects }, what, { guarded: false, among });
   } catch (error) {
-    if (!(error instanceof RefusedError) || error.code !== 'NO_MATCH') throw error;
+    if (!explicit || !(error instanceof RefusedError) || error.code !== 'NO_MATCH') throw error;
     return isDeviceId(what) ? what : canonicalOr(what);
   }
 }
 
-function isSelector(text: string): boolean {
+/** What looks like neither an id nor a selector is more likely a mistyped id. */
+function readTarget(what: string): SelectorRequest {
   try {
-    parseSelector(text);
-    return true;
-  } catch {
-    return false;
+    return parseSelector(what);
+  } catch (cause) {
+    if (/[:\s{]/.test(what)) throw cause;
+    throw new InputError('BAD_ID', `Neither an id nor a device: ${JSON.stringify(what)}`, {
+      cause,
+      remedy: 'name it by its id or its host address; qmplug status VM lists both',
+    });
   }
 }
 

@@ -164,7 +164,7 @@ export class Vm {
    * @throws {RefusedError} whatever `detach` would refuse.
    */
   async planDetach(what: string, options: DetachOptions = {}): Promise<HotplugPlan | 'gone'> {
-    const target = await resolveTarget(what, this.#environment.effects);
+    const target = await resolveTarget(what, this.#environment, () => this.#hostDevices());
     const world = await this.#world(NO_HOST, await this.#lastLook.renew());
     const plan = this.#planDetach(target, world, new Set(options.allow));
     if (plan === undefined) return 'gone';
@@ -181,10 +181,10 @@ export class Vm {
    * @throws {UnknownStateError} there is something left to `recover`.
    */
   async detach(what: string, options: DetachOptions = {}): Promise<DetachResult> {
-    const { clock, effects } = this.#environment;
+    const { clock } = this.#environment;
     const startedAt = clock.now();
     const patience = this.#patience(options);
-    const target = await resolveTarget(what, effects);
+    const target = await resolveTarget(what, this.#environment, () => this.#hostDevices());
     const first = await this.#exclusively(patience, async () => {
       const look = await this.#reconcile(new RecoveryReport());
       const open = await this.#openRemoval(target);
@@ -293,7 +293,18 @@ export class Vm {
   }
 
   async #resolve(request: AttachRequest): Promise<ResolvedRequest> {
-    return resolveRequest(request, this.#environment.effects, this.#link.identity);
+    const { identity, key } = this.#link;
+    return resolveRequest(request, this.#environment, { identity, key });
+  }
+
+  /** Host addresses of what is in the VM, or is on record as being there. */
+  async #hostDevices(): Promise<ReadonlySet<string>> {
+    const attachments = await readAttachments(this.#runner);
+    const { devices } = await this.snapshot();
+    return new Set([
+      ...attachments.flatMap(({ functions }) => functions.flatMap(({ host }) => host ?? [])),
+      ...devices.flatMap(({ host, sysfsdev }) => host ?? sysfsdev?.split('/').at(-1) ?? []),
+    ]);
   }
 
   /**

@@ -10,6 +10,7 @@ import {
   type BootRequest,
   type Environment,
   type Firmware,
+  type PortNeed,
   type Members,
 } from '../../index.js';
 import type { RunWork } from '../command-context.js';
@@ -145,9 +146,11 @@ async function barsOf(
     });
   }
   const host = await readHostSnapshot(effects);
-  const needs = devices.flatMap((device) =>
-    portNeeds(host, selectDevice(device, host.devices).bdf, members ?? 'device'),
-  );
+  const needs: PortNeed[] = [];
+  for (const device of devices) {
+    const bdf = await selectDevice({ effects }, device, { guarded: false });
+    needs.push(...portNeeds(host, bdf, members ?? 'device'));
+  }
   const ports = new Map(needs.map(({ functions, bars }) => [functions.join(), bars]));
   return [...ports.values()];
 }

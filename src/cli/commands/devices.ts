@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import {
   readHostSnapshot,
-  selectDevice,
+  resolveSelector,
+  parseSelector,
+  type Bdf,
   type Environment,
   type HostSnapshot,
 } from '../../index.js';
@@ -66,12 +68,22 @@ const isBlocking = ({ level }: Obstacle) => level === 'block';
 
 /** Uses and holders are looked into for the devices asked about alone: it reads every process. */
 async function lookAtHost(
-  { effects }: Environment,
+  { effects, runtime }: Environment,
   device: string | undefined,
 ): Promise<HostSnapshot> {
   const all = await readHostSnapshot(effects);
+  const request = device === undefined ? undefined : parseSelector(device);
+  const wanted =
+    request &&
+    (await resolveSelector(
+      { effects, runtime },
+      { ...request, policy: { kind: 'all' } },
+      { guarded: false },
+    ));
   const chosen =
-    device === undefined ? [...all.devices.values()] : [selectDevice(device, all.devices)];
+    wanted === undefined
+      ? [...all.devices.values()]
+      : wanted.chosen.flatMap(({ name }) => all.devices.get(name as Bdf) ?? []);
   const groups = new Set(chosen.flatMap(({ iommuGroup }) => iommuGroup ?? []));
   return readHostSnapshot(effects, { uses: chosen.map(({ bdf }) => bdf), holders: [...groups] });
 }

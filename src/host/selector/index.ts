@@ -1,0 +1,14 @@
+export type { Candidate, CandidateSet } from './candidate.js';
+export { DEFAULT_RULES, type Rule } from './deny.js';
+export type { Expression } from './expression.js';
+export { FIELD_NAMES, isFlag } from './fields.js';
+export { formatShort } from './format-short.js';
+export { isExplicit, parseSelector } from './parse-selector.js';
+export { formatStructured, parseStructured } from './parse-structured.js';
+export { formatPolicy, parsePolicy, type Policy } from './policy.js';
+export type { SelectionHost } from './read-candidates.js';
+export type { Rejection, RejectionReason } from './refusals.js';
+export type { NumaMode, SelectorRequest } from './request.js';
+export { resolveSelector, type Resolution, type ResolveOptions } from './resolve-selector.js';
+export { selectDevice, type SelectOptions } from './select-device.js';
+export { isAddress } from './sugar.js';
