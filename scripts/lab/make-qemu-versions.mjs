@@ -5,14 +5,13 @@ import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import {
+  borrowDocker,
   dockerHost,
   findQemu,
   imageOf,
   qemuCache,
   QEMU_PROGRAMS,
   QEMU_VERSIONS,
-  startDocker,
-  stopDocker,
 } from './qemu-versions.mjs';
 
 /** @typedef {import('./qemu-versions.mjs').QemuVersion} QemuVersion */
@@ -35,9 +34,7 @@ export function findQemuVersions() {
 
 /** Makes what is missing, with the daemon that is there or one that runs meanwhile. */
 export async function makeQemuVersions() {
-  const before = dockerHost();
-  const ran = docker(before, ['version']).status === 0;
-  const host = startDocker();
+  const { host, giveBack } = borrowDocker();
   try {
     for (const version of QEMU_VERSIONS) {
       buildImage(host, version);
@@ -45,7 +42,7 @@ export async function makeQemuVersions() {
     }
     await writeFile(builtRecord(), host);
   } finally {
-    if (!ran) stopDocker();
+    giveBack();
   }
 }
 

@@ -1,5 +1,5 @@
 // The QEMU versions that qmplug is held to: their images, and the same programs outside of any container.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -19,17 +19,19 @@ export const QEMU_PROGRAMS = /** @type {const} */ ([
 
 /** @typedef {(typeof QEMU_PROGRAMS)[number]} QemuProgram */
 
-const REPOSITORY = join(import.meta.dirname, '../..');
-const DOCKERFILES = join(REPOSITORY, 'docker');
+const DOCKERFILES = join(import.meta.dirname, '../../docker');
 
-/** Digest of what makes the images and unpacks them; part of every name under which they are kept. */
+/** Raised when versions shall be unpacked in another way. */
+const LAYOUT = 1;
+
+/** Digest of what the images are built from; part of every name under which they are kept. */
 export function imagesKey() {
-  const hash = createHash('sha256');
+  const hash = createHash('sha256').update(String(LAYOUT));
   const recipes = readdirSync(DOCKERFILES, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
-  for (const path of [...recipes.sort(), join(import.meta.dirname, 'make-qemu-versions.mjs')]) {
-    hash.update(path.slice(REPOSITORY.length)).update('\0').update(readFileSync(path));
+  for (const path of recipes.sort()) {
+    hash.update(path.slice(DOCKERFILES.length)).update('\0').update(readFileSync(path));
   }
   return hash.digest('hex').slice(0, 12);
 }
@@ -63,14 +65,15 @@ export function dockerHost() {
   return docker('host');
 }
 
-/** Sees to it that a daemon answers. @returns its DOCKER_HOST */
-export function startDocker() {
-  return docker('start');
-}
-
-/** Ends the daemon if {@link startDocker} has started it, here or in another process. */
-export function stopDocker() {
-  docker('stop');
+/**
+ * Sees to it that a daemon answers.
+ *
+ * @returns its DOCKER_HOST, and how to end it again if it did not run before
+ */
+export function borrowDocker() {
+  const env = { ...process.env, DOCKER_HOST: dockerHost() };
+  const ran = spawnSync('docker', ['version'], { env, stdio: 'ignore' }).status === 0;
+  return { host: docker('start'), giveBack: () => void (ran || docker('stop')) };
 }
 
 /** @param {string} action */

@@ -233,8 +233,9 @@ function ovmfArgs() {
   ];
 }
 
-/** @param {string} directory */
-function monitorArgs(directory) {
+/** The monitors of {@link Qemu}, below its directory; QEMU dials the lab's.
+ * @param {string} directory */
+export function monitorArgs(directory) {
   const server = 'server=on,wait=off';
   return [
     ...['-chardev', `socket,id=qmp,path=${join(directory, 'qmp.sock')},${server}`],
@@ -246,7 +247,7 @@ function monitorArgs(directory) {
 
 /** Listens at `path` for the one connection that will come.
  * @param {string} path */
-async function acceptOne(path) {
+export async function acceptOne(path) {
   const server = createServer();
   /** @type {Promise<import('node:net').Socket>} */
   const socket = new Promise((resolve) => server.once('connection', resolve));

@@ -1,0 +1,123 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createHostEffects } from '../../src/host/index.js';
+import { identifyVm } from '../../src/vm/index.js';
+import { CliHome } from '../cli/run-cli.js';
+import { QEMU_VERSIONS } from '../support/qemu.js';
+import { QemuContainer } from '../support/qemu-container.js';
+import { boundariesOf, parseSweep } from '../support/sweep.js';
+
+const TESTDEV = '{"driver":"pci-testdev"}';
+
+/** Ids and properties that one version or another takes, misreads or dies of. */
+const REFUSED = [
+  ['an id with a slash', TESTDEV, 'a/b'],
+  ['an empty id', TESTDEV, ''],
+  ['an id with a blank', TESTDEV, 'a b'],
+  ['an id with a comma', TESTDEV, 'a,b'],
+  ['an id that begins with a digit', TESTDEV, '1x'],
+  ['an id that begins with an underscore', TESTDEV, '_x'],
+  ['an id that is not ASCII', TESTDEV, 'gerät'],
+  ['an id with an escape character', TESTDEV, 'a\u001b[0m'],
+  ['a number as addr', '{"driver":"pci-testdev","addr":2}', 'dev0'],
+  ['a text for a boolean', '{"driver":"pci-testdev","multifunction":"on"}', 'dev0'],
+  ['a text for a size', '{"driver":"pci-testdev","membar":"4G"}', 'dev0'],
+  ['a text for an integer', '{"driver":"pci-testdev","rombar":"0"}', 'dev0'],
+  ['a property that nothing has', '{"driver":"pci-testdev","no-such":1}', 'dev0'],
+] as const;
+
+describe.each(QEMU_VERSIONS)('QEMU %s in a container', (version) => {
+  let home: CliHome;
+  let qemu: QemuContainer;
+
+  beforeAll(async () => {
+    home = new CliHome();
+    const { document } = await home.json(['boot-args', '--root-ports', '3', '--memory', '128M']);
+    const { args } = document as { args: readonly string[] };
+    qemu = await QemuContainer.start({ version, args });
+  });
+  afterAll(async () => {
+    await qemu[Symbol.asyncDispose]();
+    home[Symbol.dispose]();
+  });
+
+  const devices = async () => {
+    const entries = (await qemu.qmp.execute('qom-list', { path: '/machine/peripheral' })) as {
+      name: string;
+    }[];
+    return entries.map(({ name }) => name).filter((name) => !/^(type|rp\d)$/.test(name));
+  };
+
+  it('is proven to be a process of this host', async () => {
+    const identity = await identifyVm(`unix:${qemu.qmpPath}`, createHostEffects());
+    expect(identity).toMatchObject({ kind: 'process', pid: qemu.pid });
+  });
+
+  it('takes a device, shows it, and gives it back', async () => {
+    const vm = qemu.qmpPath;
+    const attached = await home.json(['attach', vm, '--device', TESTDEV, '--id', 'dev0']);
+    expect(attached).toMatchObject({
+      status: 0,
+      document: { attachment: { already: false, functions: [{ id: 'dev0', port: 'rp0' }] } },
+    });
+    expect(
+      await qemu.qmp.execute('qom-get', {
+        path: '/machine/peripheral/dev0',
+        property: 'parent_bus',
+      }),
+    ).toBe('/machine/peripheral/rp0/rp0');
+
+    const status = await home.json(['status', vm]);
+    expect(status).toMatchObject({ status: 0, document: { attachments: [{ id: 'dev0' }] } });
+    const topology = await home.run(['topology', vm]);
+    expect(topology).toMatchObject({ status: 0, stderr: '' });
+    expect(topology.stdout).toMatch(/rp0.*\n.*dev0/);
+
+    // Native ports let it go at once; those of ACPI, without a guest, with the next reset.
+    const detached = await home.json(['detach', vm, 'dev0', '--no-wait']);
+    expect(detached.status).toBe(detached.document.removals === undefined ? 0 : detached.status);
+    await qemu.qmp.execute('system_reset');
+    expect(await home.json(['detach', vm, 'dev0'])).toMatchObject({ status: 0 });
+    expect(await devices()).toEqual([]);
+  });
+
+  it.each(REFUSED)('is spared %s', async (_what, device, id) => {
+    const { status, document } = await home.json([
+      ...['attach', qemu.qmpPath, '--device', device, `--id=${id}`],
+    ]);
+    expect(status, JSON.stringify(document)).toBeOneOf([2, 3]);
+    expect(document).toMatchObject({ error: { code: expect.any(String) as unknown } });
+    expect(await devices()).toEqual([]);
+  });
+});
+
+describe.each(QEMU_VERSIONS)('QEMU %s in a container, SIGKILL at every step boundary', (version) => {
+  it('leaves nothing that cannot be mended', async () => {
+    using home = new CliHome();
+    const { document } = await home.json([
+      ...['boot-args', '--root-ports', '2', '--memory', '128M'],
+      // Nothing needs a guest then. 5.2 is native in any case, and does not know the setting.
+      ...(version === '5.2' ? [] : ['--hotplug', 'native']),
+    ]);
+    const { args } = document as { args: readonly string[] };
+    await using qemu = await QemuContainer.start({ version, args, paused: true });
+    const specification = {
+      address: qemu.qmpPath,
+      otherAddress: qemu.otherQmpPath,
+      qemuPid: qemu.pid,
+      stateDir: join(home.directory, 'state'),
+      runDir: join(home.directory, 'run'),
+      request: { id: 'd0', emulate: { driver: 'virtio-rng-pci' } },
+    };
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      ['test/programs/kill-sweep.mjs', JSON.stringify(specification)],
+      { encoding: 'utf8' },
+    );
+    const lines = parseSweep(stdout, stderr);
+    expect(lines.filter((line) => line.problem !== undefined)).toEqual([]);
+    expect(boundariesOf(lines, 'attach')).toBe(4);
+    expect(boundariesOf(lines, 'detach')).toBeGreaterThanOrEqual(12);
+  });
+});
