@@ -48,11 +48,13 @@ export function createFile(path: string, flag: string): OutputFile {
 /** Larger files are no transcripts, and would not fit a string of Node. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
 
-/** @throws {InputError} `BAD_FILE` */
+const STDIN = 0;
+
+/** The text of a file; `-` is standard input. @throws {InputError} `BAD_FILE` */
 export function readTextFile(path: string): string {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(path);
+    bytes = readFileSync(path === '-' ? STDIN : path);
   } catch (cause) {
     throw failed(path, 'read', cause);
   }

@@ -83,6 +83,12 @@ export const deviceId: ReadValue<string> = (value, flag) => {
   });
 };
 
+/** A version of QEMU, `7.2.22`. */
+export const version: ReadValue<string> = (value, flag) => {
+  if (!/^\d{1,4}\.\d{1,4}(\.\d{1,4})?$/.test(value)) throw bad(flag, value, 'a version, 7.2.22');
+  return value;
+};
+
 /** The name of a reason, as a refusal gives it. */
 export const reason: ReadValue<string> = (value, flag) => {
   if (!/^[a-z][a-z0-9]*([.-][a-z0-9]+)*$/.test(value)) {

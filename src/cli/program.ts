@@ -55,6 +55,11 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'play a transcript on a socket, in the place of QEMU',
     load: async () => (await import('./commands/replay.js')).defineReplay,
   },
+  {
+    name: 'transcript',
+    summary: 'check, show or import transcripts',
+    load: async () => (await import('./commands/transcript.js')).defineTranscript,
+  },
 ];
 
 const HELP = `

@@ -39,6 +39,13 @@ export function lineOf(index: number): number {
   return index + 2;
 }
 
+/** What is wrong with a line of a transcript; the header is line 1. */
+export interface TranscriptFault {
+  readonly line: number;
+  readonly reason: string;
+  readonly cause?: unknown;
+}
+
 /**
  * Reads a transcript: JSON lines, the header first.
  *
@@ -47,35 +54,53 @@ export function lineOf(index: number): number {
  * in the middle of a line.
  */
 export function parseTranscript(text: string, source = 'transcript'): Transcript {
+  const { header, entries, faults } = readTranscript(text);
+  const [fault] = faults;
+  if (fault === undefined && header !== undefined) return { header, entries };
+  const { line, reason, cause } = fault ?? { line: 1, reason: 'no transcript header' };
+  throw new InputError('BAD_TRANSCRIPT', `${excerpt(source)}, line ${line}: ${reason}`, {
+    cause,
+    remedy: 'record it again, or correct the line',
+    details: { source, line },
+  });
+}
+
+/** Reads as much of a transcript as can be read, and tells each line that cannot. */
+export function readTranscript(text: string): {
+  readonly header: TranscriptHeader | undefined;
+  readonly entries: readonly TranscriptEntry[];
+  readonly faults: readonly TranscriptFault[];
+} {
   const lines = text.split('\n');
   if (lines.at(-1) === '') lines.pop();
-  const fail = (index: number, reason: string, cause?: unknown) =>
-    new InputError('BAD_TRANSCRIPT', `${excerpt(source)}, line ${index + 1}: ${reason}`, {
-      cause,
-      remedy: 'record it again, or correct the line',
-      details: { source, line: index + 1 },
-    });
-  const read = <T>(line: string, index: number, check: (value: JsonValue) => T): T => {
+  const faults: TranscriptFault[] = [];
+  const read = <T>(line: string, index: number, check: (value: JsonValue) => T): T | undefined => {
     try {
       return check(parseJson(line));
     } catch (cause) {
       if (!(cause instanceof InputError)) throw cause;
       const isCut = index === lines.length - 1 && !text.endsWith('\n');
       const reason = isCut ? 'the file is cut short here' : cause.message;
-      throw fail(index, reason, cause);
+      faults.push({ line: index + 1, reason, cause });
+      return undefined;
     }
   };
   const [first, ...rest] = lines;
-  if (first === undefined) throw fail(0, 'the file is empty');
+  if (first === undefined) {
+    return { header: undefined, entries: [], faults: [{ line: 1, reason: 'the file is empty' }] };
+  }
   const header = read(first, 0, checkHeader);
   let last = 0;
-  const entries = rest.map((line, index) => {
+  const entries = rest.flatMap((line, index) => {
     const entry = read(line, index + 1, checkEntry);
-    if (entry.t < last) throw fail(index + 1, `t goes back from ${last} to ${entry.t}`);
+    if (entry === undefined) return [];
+    if (entry.t < last) {
+      faults.push({ line: lineOf(index), reason: `t goes back from ${last} to ${entry.t}` });
+    }
     last = entry.t;
-    return entry;
+    return [entry];
   });
-  return { header, entries };
+  return { header, entries, faults };
 }
 
 /** Writes the whole file; `parseTranscript` reads back the same transcript. */

@@ -6,6 +6,7 @@ export {
   MASKED,
   type Difference,
 } from './compare.js';
+export { checkTranscript, type CheckedTranscript, type TranscriptFinding } from './check.js';
 export {
   formatEntry,
   formatHeader,
@@ -15,6 +16,8 @@ export {
   type TranscriptEntry,
   type TranscriptHeader,
 } from './format.js';
+export { importLog, type ImportedLog, type ImportOptions } from './import-log.js';
+export { LOG_FORMATS, type LogFormat } from './log-formats.js';
 export { machineName } from './machine-name.js';
 export {
   createPlayer,
@@ -34,4 +37,5 @@ export {
   type ReplaySessionsOptions,
 } from './replay-sessions.js';
 export { createMask } from './secrets.js';
+export { renderTranscript } from './render.js';
 export { splitSessions } from './sessions.js';

@@ -48,6 +48,8 @@ const TRANSCRIPT = join(
   import.meta.dirname,
   '../../fixtures/qmp-transcripts/7.2.22/q35/attach.jsonl',
 );
+const OUTPUTS = ['', '/', '/nowhere/at/all/x.jsonl'];
+const REPLIES = join(import.meta.dirname, '../transcript/logs/replies-alone.replies');
 const VM_OPTIONS = { '--timeout': TIMEOUTS, '--qemu-pid': PIDS };
 
 const ROWS: Readonly<Record<string, OptionRows>> = {
@@ -121,9 +123,10 @@ const ROWS: Readonly<Record<string, OptionRows>> = {
   },
   devices: { good: [], bad: {}, wholes: [['a', 'b'], ['gpu'], ['3b:00'], ['--all']] },
   record: {
-    good: ['VM', '--listen', 'unused.sock'],
+    good: ['VM'],
     bad: {
-      '--output': ['', '/', '/nowhere/at/all/x.jsonl'],
+      '--listen': SOCKETS,
+      '--output': OUTPUTS,
       '--scenario': [''],
     },
     wholes: [
@@ -146,6 +149,33 @@ const ROWS: Readonly<Record<string, OptionRows>> = {
       [import.meta.filename, '--listen', 'x.sock'],
       [TRANSCRIPT, 'surplus', '--listen', 'x.sock'],
       [TRANSCRIPT, '--listen', 'x.sock', '--timing', '5'],
+    ],
+  },
+  transcript: {
+    good: ['import', REPLIES],
+    bad: {
+      '--format': ['', 'json', 'LINES'],
+      '--output': OUTPUTS,
+      '--commands': ['', '/nowhere.jsonl', TRANSCRIPT],
+      '--qemu': ['', '7', 'v7.2', '7.2.22-rc1', '7.2.22.1', '-7.2'],
+      '--machine': [''],
+      '--scenario': [''],
+    },
+    wholes: [
+      [],
+      ['check'],
+      ['show'],
+      ['frob', TRANSCRIPT],
+      ['show', TRANSCRIPT, TRANSCRIPT],
+      ['import', TRANSCRIPT, TRANSCRIPT],
+      ['import', TRANSCRIPT],
+      ['import', import.meta.filename],
+      ['show', import.meta.filename],
+      ['show', '/nowhere.jsonl'],
+      ['check', '/nowhere.jsonl'],
+      ['show', '/'],
+      ['check', TRANSCRIPT, '--qemu', '7.2'],
+      ['show', TRANSCRIPT, '--output', 'x.jsonl'],
     ],
   },
   recover: { good: ['VM'], bad: VM_OPTIONS, wholes: [['VM', 'surplus'], ['vm'], ['tcp:x:0']] },

@@ -29,7 +29,7 @@ describe.each(COMMAND_NAMES)('the help of %s', (name) => {
     const command = program.commands.find((each) => each.name() === name);
     const flags = command?.options.map(({ long }) => long ?? '') ?? [];
     expect(flags).toContain('--json');
-    for (const flag of flags) expect(stdout).toMatch(new RegExp(`^  ${flag}\\b`, 'm'));
+    for (const flag of flags) expect(stdout).toMatch(new RegExp(`^  (-\\w, )?${flag}\\b`, 'm'));
   });
 
   it('is the same after `help`, and one document with --json', async () => {
