@@ -60,6 +60,16 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'check, show or import transcripts',
     load: async () => (await import('./commands/transcript.js')).defineTranscript,
   },
+  {
+    name: 'simulate',
+    summary: 'serve a simulated QEMU, to try things without one',
+    load: async () => (await import('./commands/simulate.js')).defineSimulate,
+  },
+  {
+    name: 'events',
+    summary: 'tell what happens in a VM, as it happens',
+    load: async () => (await import('./commands/events.js')).defineEvents,
+  },
 ];
 
 const HELP = `

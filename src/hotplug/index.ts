@@ -31,4 +31,5 @@ export type {
 } from './requests.js';
 export type { AttachmentStatus, PortStatus, VmStatus } from './status.js';
 export { openVm, Vm, type OpenVmOptions } from './vm.js';
+export { changesBetween, watchVm, type VmNews, type WatchOptions } from './watch-vm.js';
 export type { VmLink } from './vm-link.js';

@@ -7,6 +7,7 @@ import type { World } from '../plan/world.js';
 import type { AddDevice, HotplugPlan } from '../plan/steps.js';
 import { connectQmp, openSession } from '../qmp/client.js';
 import { queryPci } from '../qmp/query-pci.js';
+import type { QmpEvent } from '../qmp/session.js';
 import type { QmpTransport } from '../qmp/transport.js';
 import { identifyVm } from '../vm/identity.js';
 import type { VmIdentity, VmKey, VmSnapshot } from '../vm/types.js';
@@ -247,6 +248,17 @@ export class Vm {
       }
     }
     return report.result;
+  }
+
+  /** Calls back for every event of QEMU from now on, in order; the returned function ends it. */
+  onEvent(listener: (event: QmpEvent) => void): () => void {
+    return this.#link.onEvent(listener);
+  }
+
+  /** Resolves when the present session has ended, with the reason; what is asked next opens another. */
+  async sessionEnd(): Promise<Error | undefined> {
+    const session = await this.#link.session();
+    return session.closed;
   }
 
   /** Ends the session. What was begun is finished by a later command. */

@@ -1,4 +1,4 @@
-import { unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { InputError, RefusedError } from '../errors.js';
 import { formatAddress, parseAddress } from './address.js';
@@ -86,8 +86,12 @@ function bind(server: Server, path: string): Promise<void> {
   });
 }
 
-/** Whether the path is a socket that refuses connections: left behind by a process that was killed. */
-function isDead(path: string): Promise<boolean> {
+/**
+ * Whether the path is a socket that refuses connections: left behind by a process that was killed. Any other
+ * file refuses them too (unix(7)), and is none.
+ */
+async function isDead(path: string): Promise<boolean> {
+  if (!(await lstat(path)).isSocket()) return false;
   return new Promise((resolve) => {
     const probe = connect({ path });
     probe.on('connect', () => {

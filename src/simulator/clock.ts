@@ -32,14 +32,16 @@ export class VirtualClock implements Clock {
   readonly #outside = new Set<Promise<unknown>>();
   #onTimer: (() => void) | undefined;
   #waiterCount = 0;
+  /** The time of the clock that this one follows; undefined while it moves by itself. */
+  #followed: (() => number) | undefined;
 
   now(): number {
-    return this.#nowMs;
+    return Math.max(this.#nowMs, this.#followed?.() ?? 0);
   }
 
   after(delayMs: number, callback: () => void): () => void {
     const timer: Timer = {
-      atMs: this.#nowMs + Math.max(0, delayMs),
+      atMs: this.now() + Math.max(0, delayMs),
       serial: this.#serial++,
       callback,
     };
@@ -159,6 +161,34 @@ export class VirtualClock implements Clock {
     return () => {
       running = false;
       this.#onTimer?.();
+    };
+  }
+
+  /** Keeps step with another clock, until the returned function is called. */
+  follow(clock: Clock): () => void {
+    const offsetMs = clock.now() - this.#nowMs;
+    this.#followed = () => clock.now() - offsetMs;
+    let cancel: () => void = () => undefined;
+    let firing = false;
+    const wait = () => {
+      cancel();
+      const { nextAtMs } = this;
+      if (nextAtMs !== undefined && !firing) cancel = clock.after(nextAtMs - this.now(), fire);
+    };
+    const fire = () => {
+      firing = true;
+      // A timer that a callback sets for now is due in the same turn.
+      while (this.#fireNext(this.now()));
+      firing = false;
+      wait();
+    };
+    this.#onTimer = wait;
+    wait();
+    return () => {
+      cancel();
+      this.#nowMs = this.now();
+      this.#followed = undefined;
+      this.#onTimer = undefined;
     };
   }
 

@@ -47,6 +47,7 @@ export { Machine } from './qemu/machine.js';
 export { RELEASES, type Release, type ReleaseName } from './qemu/releases.js';
 export { VirtualMachine } from './qemu/virtual-machine.js';
 export { Random } from './random.js';
+export { serveSimulated, type ServedMonitor, type ServedQemu, type ServeOptions } from './serve.js';
 export { simulateQemu, type SimulatedQemu } from './simulate-qemu.js';
 export { Trace, type TraceEntry } from './trace.js';
 export { createWorld, World, type WorldConfig } from './world.js';

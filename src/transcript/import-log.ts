@@ -141,7 +141,7 @@ function versionIn(logged: readonly LogMessage[]): string | undefined {
     const qemu = isJsonObject(greeting) ? greeting.qemu : told?.qemu;
     if (!isJsonObject(qemu)) continue;
     const { major, minor, micro } = qemu;
-    const numbers = [major, minor, micro];
+    const numbers = [major, minor, micro].map(Number);
     if (numbers.every((each) => Number.isSafeInteger(each))) return numbers.join('.');
   }
   return undefined;

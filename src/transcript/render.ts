@@ -1,4 +1,4 @@
-import { isJsonObject, stringifyJson, type JsonObject, type JsonValue } from '../json.js';
+import { isJsonObject, stringifyJson, type JsonValue } from '../json.js';
 import { escapeControl, excerpt } from '../text.js';
 import { describeMessage } from './compare.js';
 import { lineOf, type Transcript, type TranscriptEntry } from './format.js';
@@ -40,7 +40,7 @@ function describe({ dir, msg }: TranscriptEntry, command: TranscriptEntry | unde
 /** `driver="pci-testdev" id="d0"` */
 function members(value: JsonValue | undefined): string {
   if (!isJsonObject(value)) return '';
-  const shown = Object.entries(value as JsonObject)
+  const shown = Object.entries(value)
     .filter(([, member]) => member !== undefined)
     .map(([name, member]) => `${name}=${stringifyJson(member ?? null)}`);
   return shown.length === 0 ? '' : ` ${excerpt(shown.join(' '), SHOWN_LENGTH)}`;

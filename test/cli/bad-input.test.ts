@@ -178,11 +178,46 @@ const ROWS: Readonly<Record<string, OptionRows>> = {
       ['show', TRANSCRIPT, '--output', 'x.jsonl'],
     ],
   },
+  simulate: {
+    good: [],
+    bad: {
+      '--listen': SOCKETS,
+      '--qemu': ['', '7', '9.0', '7.2.22'],
+      '--machine': ['', 'pc', 'virt'],
+      '--ports': [...COUNTS, '30', '999999999'],
+      '--hotplug': ['', 'shpc', 'ACPI'],
+      '--guest': ['', 'windows', 'Linux'],
+      '--window': SIZES,
+      '--memory': SIZES,
+      '--seed': [''],
+    },
+    wholes: [
+      [],
+      ['--ports', '2'],
+      ['surplus', '--listen', 'x.sock'],
+      ['--listen', 'x.sock', '--ports', '30'],
+      ['--listen', 'x.sock', '--ports', '2', '--ports', '3'],
+    ],
+  },
+  events: {
+    good: ['VM'],
+    bad: { ...VM_OPTIONS, '--interval': TIMEOUTS },
+    wholes: [[], ['VM', 'surplus'], ['vm'], ['tcp:x:0']],
+  },
   recover: { good: ['VM'], bad: VM_OPTIONS, wholes: [['VM', 'surplus'], ['vm'], ['tcp:x:0']] },
 };
 
 /** Options without a value: there is no bad text for them. */
-const FLAGS = ['--json', '--dry-run', '--no-wait', '--once', '--show-secrets', '--timing'];
+const FLAGS = [
+  '--json',
+  '--dry-run',
+  '--no-wait',
+  '--once',
+  '--show-secrets',
+  '--timing',
+  '--paused',
+  '--reconnect',
+];
 
 async function refuses(args: readonly string[]): Promise<void> {
   const { status, document, stderr } = await door.home.json(
