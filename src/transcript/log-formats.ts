@@ -223,7 +223,7 @@ function readLibvirtLog(lines: readonly LogLine[], source: string): readonly Log
 /** A time that a line begins with or holds, as milliseconds of some clock. */
 export function timeIn(text: string): number | undefined {
   const [, date, hours, minutes, seconds, fraction = ''] =
-    /(?:(\d{4}-\d\d-\d\d)[T ])?\b(\d\d):(\d\d):(\d\d)[.,](\d{1,9})/.exec(text) ?? [];
+    /(?:(\d{4}-\d\d-\d\d)[T ]|\b)(\d\d):(\d\d):(\d\d)[.,](\d{1,9})/.exec(text) ?? [];
   if (hours === undefined || minutes === undefined || seconds === undefined) return undefined;
   const day = date === undefined ? 0 : Date.parse(`${date}T00:00:00Z`);
   const inDay = (Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds);

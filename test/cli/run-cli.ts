@@ -16,6 +16,7 @@ export interface CliOptions {
   readonly terminal?: boolean;
   /** Called with what is written to stderr, as it is. */
   readonly onStderr?: (text: string) => void;
+  readonly onStdout?: (text: string) => void;
 }
 
 /** Runs a command line in this process, with streams that keep what is written. */
@@ -25,7 +26,12 @@ export async function cli(args: readonly string[], options: CliOptions = {}): Pr
   const status = await runCli({
     args,
     env: options.env ?? {},
-    stdout: { write: (text) => (stdout += text) },
+    stdout: {
+      write: (text) => {
+        stdout += text;
+        options.onStdout?.(text);
+      },
+    },
     stderr: {
       write: (text) => {
         stderr += text;
