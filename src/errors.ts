@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'BAD_SIZE'
   | 'PROPERTY_NOT_ALLOWED'
   | 'SYNTAX'
+  | 'BAD_DESIRED_STATE'
   // Choice of a device
   | 'NO_MATCH'
   | 'AMBIGUOUS'
@@ -28,6 +29,12 @@ export type ErrorCode =
   | 'HOST_IO'
   | 'HOST_UNREADABLE'
   | 'MEMLOCK'
+  // Host set-up
+  | 'MODIFIED'
+  | 'PLAN_CHANGED'
+  | 'NO_BACKEND'
+  | 'OTHER_MACHINE'
+  | 'PROGRAM_FAILED'
   // VM
   | 'VM_NOT_LOCAL'
   | 'VM_GONE'

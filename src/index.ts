@@ -9,9 +9,11 @@ export {
   type PlannedWindow,
 } from './boot/index.js';
 export type { Clock } from './clock.js';
-export type { Boundary, StepReport } from './engine/index.js';
+export { createFileStore, type Boundary, type StepReport } from './engine/index.js';
 export * from './errors.js';
+export * from './host/setup/index.js';
 export {
+  createHostEffects,
   findCulprits,
   parseSelector,
   readHostSnapshot,

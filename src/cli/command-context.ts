@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 import type { Environment } from '../index.js';
 import type { Output } from './output.js';
+import type { Settings } from './settings.js';
 
 /** What a command works with. */
 export interface CommandContext {
   readonly environment: Environment;
   readonly output: Output;
+  readonly settings: Settings;
   /** Stops the waiting. */
   readonly signal: AbortSignal;
 }

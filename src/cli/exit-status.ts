@@ -28,6 +28,7 @@ export const EXIT = {
   failed: 4,
   pending: 5,
   unknown: 6,
+  changesPending: 7,
 } as const;
 
 /** The exit status for an error. */

@@ -41,6 +41,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/devices.js')).defineDevices,
   },
   {
+    name: 'host',
+    summary: 'set the host up from one file, and put it back',
+    load: async () => (await import('./commands/host/index.js')).defineHost,
+  },
+  {
     name: 'recover',
     summary: 'finish or undo what a crash left behind',
     load: async () => (await import('./commands/recover.js')).defineRecover,
@@ -86,7 +91,7 @@ Exit status:
   0  done                        4  failed, and undone
   1  unexpected                  5  still pending at the deadline
   2  usage                       6  state unknown: run recover
-  3  refused, nothing changed
+  3  refused, nothing changed    7  changes pending
 
 Environment:
   QMPLUG_STATE_DIR               where the journal is kept; default /run/qmplug

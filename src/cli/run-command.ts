@@ -16,10 +16,11 @@ export async function runCommand(
 ): Promise<number> {
   const output = createOutput(json, io);
   try {
-    const environment = environmentOf(readSettings(io.env), ({ kind, turn, at }) => {
+    const settings = readSettings(io.env);
+    const environment = environmentOf(settings, ({ kind, turn, at }) => {
       if (at === 'after-intent') output.progress(turn === 'undo' ? `undo ${kind}` : kind);
     });
-    return await work({ environment, output, signal: io.signal });
+    return await work({ environment, output, settings, signal: io.signal });
   } catch (error) {
     output.error(error);
     return changesNothing ? exitStatusOfLook(error) : exitStatusOf(error);

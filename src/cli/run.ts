@@ -1,4 +1,4 @@
-import { CommanderError } from 'commander';
+import { CommanderError, type Command } from 'commander';
 import type { RunWork } from './command-context.js';
 import type { CliIo } from './io.js';
 import { createProgram } from './program.js';
@@ -18,7 +18,7 @@ export async function runCli(io: CliIo): Promise<number> {
   let shown = '';
   try {
     const program = await createProgram(run, commandsIn(io.args));
-    for (const command of [program, ...program.commands]) {
+    for (const command of withSubcommands(program)) {
       command.exitOverride().configureOutput({
         writeOut: (text) => (shown += text),
         writeErr: (text) => (shown += text),
@@ -36,6 +36,10 @@ export async function runCli(io: CliIo): Promise<number> {
     const { reportUsage } = await import('./run-command.js');
     return reportUsage(io, json, { error, help: shown });
   }
+}
+
+function withSubcommands(command: Command): readonly Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
 }
 
 /** Also where the arguments cannot be read: whoever asked for JSON gets its errors so. */

@@ -1,7 +1,10 @@
 import {
   appendFileSync,
+  closeSync,
+  fsyncSync,
   linkSync,
   mkdirSync,
+  openSync,
   readFileSync,
   readdirSync,
   renameSync,
@@ -16,6 +19,15 @@ import type { StateStore } from './state-store.js';
 
 function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+}
+
+function fsyncPath(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** What the kernel answers to those who may not. */
@@ -35,9 +47,18 @@ function orWhenMissing<T>(read: () => T, missing: T): T {
  * about a microsecond, a trip through the thread pool a hundred.
  *
  * Folders are made with mode 0700: what is written names devices and monitors.
+ *
+ * `durable` is for state that must outlive a power loss: every change is on the disk (fsync of the file, and of
+ * its folder where a name comes or goes) before the call returns.
  */
-export function createFileStore(root: string): StateStore {
+export function createFileStore(
+  root: string,
+  { durable = false }: { readonly durable?: boolean } = {},
+): StateStore {
   let madeCount = 0;
+  const settle = (path: string) => {
+    if (durable) fsyncPath(path);
+  };
   const at = (name: string) => join(root, name);
   /** Who may not use the folder at all learns it at the first lock, before anything is changed. */
   const orDenied = <T>(name: string, work: () => T): T => {
@@ -67,6 +88,7 @@ export function createFileStore(root: string): StateStore {
     },
     async append(name, text) {
       appendFileSync(at(name), text);
+      settle(at(name));
     },
     async create(name, text) {
       makeFolder(dirname(name));
@@ -74,6 +96,7 @@ export function createFileStore(root: string): StateStore {
       madeCount += 1;
       const draft = join(dirname(at(name)), `.draft-${process.pid}-${madeCount}`);
       orDenied(name, () => writeFileSync(draft, text, { mode: 0o600 }));
+      settle(draft);
       try {
         linkSync(draft, at(name));
         return true;
@@ -82,14 +105,17 @@ export function createFileStore(root: string): StateStore {
         throw error;
       } finally {
         unlinkSync(draft);
+        settle(dirname(at(name)));
       }
     },
     async rename(from, to) {
       renameSync(at(from), at(to));
+      settle(dirname(at(to)));
     },
     async remove(name) {
       return orWhenMissing(() => {
         rmSync(at(name));
+        settle(dirname(at(name)));
         return true;
       }, false);
     },

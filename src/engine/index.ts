@@ -15,6 +15,14 @@ export {
   type StepProgress,
   type StepReport,
 } from './plan.js';
+export { newPlanId } from './plan-id.js';
 export { Reservations, conflict, type Reservation } from './reservations.js';
 export type { StateStore } from './state-store.js';
+export {
+  PendingError,
+  RollbackError,
+  StepError,
+  UnknownStateError,
+  UnplugRefusedError,
+} from './step-errors.js';
 export type { Presence, StepData, StepHandler, StepHandlers, Waiting } from './step.js';

@@ -10,7 +10,7 @@ export {
   StepError,
   UnknownStateError,
   UnplugRefusedError,
-} from './errors.js';
+} from '../engine/index.js';
 export { recoverHost } from './recover-host.js';
 export type {
   AttachEmulated,

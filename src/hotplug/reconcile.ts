@@ -6,7 +6,7 @@ import { vmKeyOf } from '../vm/identity.js';
 import type { VmIdentity, VmSnapshot } from '../vm/types.js';
 import type { Environment } from './environment.js';
 import { goneLink } from './live-link.js';
-import { newPlanId } from './plan-id.js';
+import { newPlanId } from '../engine/plan-id.js';
 import type { RecoveryItem, RecoveryResult } from './requests.js';
 import { PlanRunner, type HotplugEntry } from './runner.js';
 import { errorOf, type HotplugResult } from './settle.js';

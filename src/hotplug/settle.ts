@@ -1,7 +1,7 @@
 import { reportSteps, type RunResult } from '../engine/index.js';
 import { QmplugError, RefusedError } from '../errors.js';
 import type { HotplugStep, Subject } from '../plan/steps.js';
-import { PendingError, RollbackError, StepError, UnknownStateError } from './errors.js';
+import { PendingError, RollbackError, StepError, UnknownStateError } from '../engine/step-errors.js';
 
 export type HotplugResult = RunResult<HotplugStep, Subject>;
 

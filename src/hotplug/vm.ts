@@ -12,10 +12,10 @@ import type { QmpTransport } from '../qmp/transport.js';
 import { identifyVm } from '../vm/identity.js';
 import type { VmIdentity, VmKey, VmSnapshot } from '../vm/types.js';
 import type { Environment } from './environment.js';
-import { UnplugRefusedError } from './errors.js';
+import { UnplugRefusedError } from '../engine/step-errors.js';
 import { LastLook, withAdded, type Look } from './last-look.js';
 import { openLiveLink } from './live-link.js';
-import { newPlanId } from './plan-id.js';
+import { newPlanId } from '../engine/plan-id.js';
 import { presenceOf } from './presence.js';
 import {
   readAttachments,

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { QmpEvent } from '../qmp/session.js';
-import { UnplugRefusedError } from './errors.js';
+import { UnplugRefusedError } from '../engine/step-errors.js';
 import type { VmLink } from './vm-link.js';
 
 // No event tells that a group node was closed or that a busy slot calmed down.

@@ -18,36 +18,47 @@ it('prints the version of the package', async () => {
   expect(documentOf(await cli(['--version', '--json']))).toEqual({ version: manifest.version });
 });
 
-describe.each(COMMAND_NAMES)('the help of %s', (name) => {
+const all = await createProgram(async () => undefined, COMMAND_NAMES);
+/** What can be run: every command, or the commands of one that has its own. */
+const RUNNABLE = all.commands.flatMap((command) =>
+  command.commands.length === 0
+    ? [{ name: command.name(), command }]
+    : command.commands.map((inner) => ({
+        name: `${command.name()} ${inner.name()}`,
+        command: inner,
+      })),
+);
+
+describe.each(RUNNABLE)('the help of $name', ({ name, command }) => {
+  const path = name.split(' ');
+
   it('has examples, the JSON, and a line for every argument and option', async () => {
-    const { status, stdout, stderr } = await cli([name, '--help']);
+    const { status, stdout, stderr } = await cli([...path, '--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const [, examples = ''] = stdout.split('Examples:\n');
     expect(examples).toContain(`  qmplug ${name}`);
     expect(stdout).toContain('JSON: ');
-    const program = await createProgram(async () => undefined, [name]);
-    const command = program.commands.find((each) => each.name() === name);
-    const flags = command?.options.map(({ long }) => long ?? '') ?? [];
+    const flags = command.options.map(({ long }) => long ?? '');
     expect(flags).toContain('--json');
     for (const flag of flags) expect(stdout).toMatch(new RegExp(`^  (-\\w, )?${flag}\\b`, 'm'));
   });
 
   it('is the same after `help`, and one document with --json', async () => {
-    const { stdout } = await cli([name, '--help']);
-    expect((await cli(['help', name])).stdout).toBe(stdout);
-    expect(documentOf(await cli([name, '--help', '--json']))).toEqual({ help: stdout.trim() });
+    const { stdout } = await cli([...path, '--help']);
+    if (path.length === 1) expect((await cli(['help', name])).stdout).toBe(stdout);
+    expect(documentOf(await cli([...path, '--help', '--json']))).toEqual({ help: stdout.trim() });
   });
 
   it('shows examples that the command line can read', async () => {
-    const { stdout } = await cli([name, '--help']);
+    const { stdout } = await cli([...path, '--help']);
     const examples = stdout.match(/^ {2}qmplug .*$/gm) ?? [];
     expect(examples.length).toBeGreaterThan(0);
     for (const example of examples) {
       const ran: string[] = [];
       const program = await createProgram(async () => {
         ran.push(example);
-      }, [name]);
-      for (const command of [program, ...program.commands]) command.exitOverride();
+      }, path);
+      for (const each of [program, ...program.commands]) each.exitOverride();
       await program.parseAsync(words(example).slice(1), { from: 'user' });
       expect(ran).toEqual([example]);
     }
@@ -58,7 +69,8 @@ it('names every command, every exit status and every variable in the first help'
   const { status, stdout } = await cli(['--help']);
   expect(status).toBe(0);
   for (const name of COMMAND_NAMES) expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
-  for (const exit of [0, 1, 2, 3, 4, 5, 6]) expect(stdout).toMatch(new RegExp(`\\b${exit}  \\w`));
+  for (const exit of [0, 1, 2, 3, 4, 5, 6, 7])
+    expect(stdout).toMatch(new RegExp(`\\b${exit}  \\w`));
   expect(stdout).toContain('QMPLUG_STATE_DIR');
 });
 

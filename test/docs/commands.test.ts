@@ -11,7 +11,13 @@ let commands: ReadonlyMap<string, Command>;
 
 beforeAll(async () => {
   const program = await createProgram(() => Promise.resolve(), COMMAND_NAMES);
-  commands = new Map(program.commands.map((command) => [command.name(), command]));
+  // A command with commands of its own is named with them: `host plan`.
+  commands = new Map(
+    program.commands.flatMap((command) => [
+      [command.name(), command] as const,
+      ...command.commands.map((inner) => [`${command.name()} ${inner.name()}`, inner] as const),
+    ]),
+  );
 });
 
 /** Lines and spans that a reader may type, without prompt. */
@@ -40,7 +46,7 @@ describe.each(documents)('$path', (document) => {
       .flatMap((words) => {
         const [name = '', ...rest] = words;
         if (name.startsWith('-') || name === 'COMMAND') return [];
-        const command = commands.get(name);
+        const command = commands.get(`${name} ${rest[0] ?? ''}`) ?? commands.get(name);
         if (command === undefined) return [`qmplug ${name}`];
         const flags = [...command.options.map(({ long }) => long), '--help'];
         return rest

@@ -8,7 +8,7 @@ import { qomGetDevfn, qomGetString, qomList } from '../../qmp/qom-commands.js';
 import type { QmpSession } from '../../qmp/session.js';
 import type { AddDevice } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
-import { StepError } from '../errors.js';
+import { StepError } from '../../engine/step-errors.js';
 import { liveFit } from '../live-fit.js';
 import { presenceOf } from '../presence.js';
 import { requestRemoval } from '../request-removal.js';

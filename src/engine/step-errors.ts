@@ -1,5 +1,5 @@
 import { QmplugError, type ErrorCode, type ErrorDetail } from '../errors.js';
-import type { StepReport } from '../engine/index.js';
+import type { StepReport } from './plan.js';
 
 /** What a failed or unfinished plan says besides its error. */
 interface PlanDetail extends ErrorDetail {

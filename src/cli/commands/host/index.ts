@@ -1,0 +1,1 @@
+export { defineHost } from './host.js';

@@ -1,0 +1,1 @@
+export { applyEdit, changesOf, revertEdit, type FileEdit } from './edit.js';

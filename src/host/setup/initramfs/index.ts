@@ -1,0 +1,2 @@
+export type { InitramfsBackend, InitramfsWish } from './backend.js';
+export { initramfsBackends } from './registry.js';

@@ -1,0 +1,197 @@
+import { known, unknown, type Known } from '../../known.js';
+import { selectDevice } from '../device-selector.js';
+import type { HostEffects } from '../effects.js';
+import { readDevices } from '../inventory.js';
+import { listOrNone } from '../reading.js';
+import type { HostDevice } from '../types.js';
+import { parseCommandLine } from './command-line.js';
+import type { DesiredState } from './desired-state.js';
+import { moduleName, type KernelFacts, type SetupFacts } from './facts.js';
+import { textOf } from './file-state.js';
+import { initramfsBackends, type InitramfsBackend } from './initramfs/index.js';
+import { bootcImage } from './kernel-arguments/bootc-image.js';
+import { chooseBackend } from './choose-backend.js';
+import { readModprobe } from './modprobe.js';
+import type { SetupHost } from './setup-host.js';
+
+/** What the set-up is read through: the files and programs of a root, and the kernel's own trees. */
+export interface SetupReader {
+  readonly host: SetupHost;
+  readonly effects: HostEffects;
+}
+
+/**
+ * Looks at the set-up once. What only root may read is unknown with its reason; nothing is changed.
+ *
+ * @throws {InputError} where the desired state forces a backend that does not exist.
+ * @throws {RefusedError} where it forces one that is not here.
+ */
+export async function readFacts(reader: SetupReader, desired: DesiredState): Promise<SetupFacts> {
+  const { host, effects } = reader;
+  const kernels = await readKernels(host);
+  const backend = await firstDetected(initramfsBackends, host);
+  return {
+    isMachine: host.isMachine,
+    architecture: host.architecture,
+    cpuVendor: await readCpuVendor(effects),
+    machineId: (textOf(await host.readFile('/etc/machine-id').catch(() => ABSENT)) ?? '').trim(),
+    isImageSystem: await isImageSystem(host),
+    kernels,
+    running: await attempt(async () =>
+      parseCommandLine((await effects.read('/proc/cmdline')).trim()),
+    ),
+    iommu: {
+      groupCount: await attempt(
+        async () => (await effects.list('/sys/kernel/iommu_groups')).length,
+      ),
+      dmar: await isThere(effects, '/sys/firmware/acpi/tables/DMAR'),
+      ivrs: await isThere(effects, '/sys/firmware/acpi/tables/IVRS'),
+    },
+    kernelArguments: await chooseBackend(host, desired.backend),
+    initramfs: { backend, listing: await readListing(host, backend, kernels) },
+    modprobe: await readModprobe(host),
+    groups: await readGroups(host),
+    selinux: await host.exists('/sys/fs/selinux/enforce'),
+    apparmor: await host.exists('/sys/kernel/security/apparmor/profiles'),
+    libvirt: await host.exists('/etc/libvirt/qemu.conf'),
+    secureBoot: await readSecureBoot(effects),
+    devices: await findDevices(
+      effects,
+      (desired.early ?? []).map(({ device }) => device),
+    ),
+    hugepages: await readHugepages(effects),
+  };
+}
+
+const ABSENT = { kind: 'absent' } as const;
+
+async function attempt<T>(read: () => Promise<T>): Promise<Known<T>> {
+  try {
+    return known(await read());
+  } catch (error) {
+    return unknown(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function readCpuVendor(effects: HostEffects): Promise<string | undefined> {
+  const text = await attempt(() => effects.read('/proc/cpuinfo'));
+  return text.known ? /^vendor_id\s*:\s*(\S+)/m.exec(text.value)?.[1] : undefined;
+}
+
+async function isThere(effects: HostEffects, path: string): Promise<boolean> {
+  return effects.stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function firstDetected<T extends { detect(host: SetupHost): Promise<boolean> }>(
+  all: readonly T[],
+  host: SetupHost,
+): Promise<T | undefined> {
+  for (const one of all) if (await one.detect(host)) return one;
+  return undefined;
+}
+
+/** ostree (Fedora's image systems, bootc) and NixOS own what boots; so does a bootc image while it is built. */
+async function isImageSystem(host: SetupHost): Promise<boolean> {
+  const marks = ['/run/ostree-booted', '/ostree', '/etc/NIXOS'];
+  if (await bootcImage.detect(host)) return true;
+  return (await Promise.all(marks.map((path) => host.exists(path)))).includes(true);
+}
+
+async function readKernels(host: SetupHost): Promise<readonly KernelFacts[]> {
+  const folders = ['/usr/lib/modules', '/lib/modules'];
+  const releases = new Map<string, string>();
+  for (const folder of folders) {
+    for (const release of await host.list(folder)) {
+      const builtIn = `${folder}/${release}/modules.builtin`;
+      if (!releases.has(release) && (await host.exists(builtIn))) releases.set(release, folder);
+    }
+  }
+  const newestLast = [...releases].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
+  return Promise.all(
+    newestLast.map(async ([release, folder]) => {
+      const names = async (file: string) => {
+        const text =
+          textOf(await host.readFile(`${folder}/${release}/${file}`).catch(() => ABSENT)) ?? '';
+        return new Set(text.split('\n').flatMap((line) => moduleName(line)));
+      };
+      return {
+        release,
+        builtIn: await names('modules.builtin'),
+        modules: await names('modules.dep'),
+      };
+    }),
+  );
+}
+
+async function readListing(
+  host: SetupHost,
+  backend: InitramfsBackend | undefined,
+  kernels: readonly KernelFacts[],
+): Promise<Known<readonly string[]>> {
+  if (backend === undefined) return unknown('no program that makes an initramfs was found');
+  const images = backend.images(kernels.at(-1)?.release ?? '');
+  for (const image of images) {
+    if (!(await host.exists(image))) continue;
+    const argv = backend.list(image);
+    return attempt(async () => {
+      const { status, stdout, stderr } = await host.run(argv);
+      if (status !== 0)
+        throw new Error(`${argv.join(' ')}: ${stderr.trim() || `exit status ${status}`}`);
+      return stdout.split('\n');
+    });
+  }
+  return unknown(`there is none of ${images.join(', ')}`);
+}
+
+async function readGroups(host: SetupHost): Promise<ReadonlyMap<string, number>> {
+  const text = textOf(await host.readFile('/etc/group').catch(() => ABSENT)) ?? '';
+  return new Map(
+    text.split('\n').flatMap((line) => {
+      const [name = '', , gid = ''] = line.split(':');
+      return name !== '' && /^\d+$/.test(gid) ? [[name, Number(gid)] as const] : [];
+    }),
+  );
+}
+
+/** Byte 4 of the variable: four bytes of attributes stand before it (Linux Documentation, efivarfs). */
+async function readSecureBoot(effects: HostEffects): Promise<Known<boolean>> {
+  if (!(await isThere(effects, '/sys/firmware/efi'))) return known(false);
+  const path = '/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c';
+  return attempt(async () => (await effects.readBytes(path, 5))[4] === 1);
+}
+
+async function findDevices(
+  effects: HostEffects,
+  selectors: readonly string[],
+): Promise<ReadonlyMap<string, Known<HostDevice>>> {
+  if (selectors.length === 0) return new Map();
+  const devices = await attempt(() => readDevices(effects));
+  const entries = selectors.map(async (selector) => {
+    const found = devices.known
+      ? await attempt(async () => selectDevice(selector, devices.value))
+      : unknown(devices.reason);
+    return [selector, found] as const;
+  });
+  return new Map(await Promise.all(entries));
+}
+
+/** Files of /sys that hold the number of huge pages, by their path. */
+async function readHugepages(effects: HostEffects): Promise<ReadonlyMap<string, string>> {
+  const nodes = (await listOrNone(effects, '/sys/devices/system/node')).filter((name) =>
+    /^node\d+$/.test(name),
+  );
+  const paths = nodes.flatMap((node) =>
+    ['2048kB', '1048576kB'].map(
+      (size) => `/sys/devices/system/node/${node}/hugepages/hugepages-${size}/nr_hugepages`,
+    ),
+  );
+  const read = await Promise.all(
+    paths.map(async (path) => [path, await attempt(() => effects.read(path))] as const),
+  );
+  return new Map(
+    read.flatMap(([path, text]) => (text.known ? [[path, text.value.trim()] as const] : [])),
+  );
+}

@@ -1,0 +1,134 @@
+import type { HostDevice } from '../../types.js';
+import type { DesiredState } from '../desired-state.js';
+import { moduleState, type SetupFacts } from '../facts.js';
+import { modprobeBlock } from '../modprobe.js';
+import { listElements } from '../command-line.js';
+import { initramfsFiles } from './initramfs.js';
+import { EARLY_RULE } from './places.js';
+import { HEADER, type Refusal, type Wish, type Wishes } from './wish.js';
+
+/** Bytes of `ids` in drivers/vfio/pci/vfio_pci.c (6.12), without the terminator. */
+const MAX_IDS_LENGTH = 1023;
+
+interface Chosen {
+  readonly selector: string;
+  readonly method: 'bdf-rule' | 'ids';
+  readonly device: HostDevice;
+}
+
+/** Devices that vfio-pci must have before their native drivers. */
+export const early: Wish = (desired, facts) => {
+  const wanted = (desired.early ?? []).filter(({ method }) => method !== 'none');
+  if (wanted.length === 0) return {};
+  const refused: Refusal[] = [];
+  const chosen = wanted.flatMap(({ device: selector, method }) => {
+    const found = facts.devices.get(selector);
+    if (found?.known && method !== 'none') return [{ selector, method, device: found.value }];
+    refused.push({
+      item: `early.${selector}`,
+      state: 'unmet',
+      reason: found === undefined || found.known ? `no device ${selector}` : found.reason,
+      remedy: 'list what the host has: qmplug devices',
+    });
+    return [];
+  });
+  const blocked = findBlock(facts);
+  if (blocked !== undefined) return { refused: [...refused, blocked] };
+  const byRule = chosen.filter(({ method }) => method === 'bdf-rule');
+  const byIds = chosen.filter(({ method }) => method === 'ids');
+  const parts = [
+    ...(byRule.length === 0 ? [] : [ruleWishes(byRule)]),
+    ...(byIds.length === 0 ? [] : [idsWishes(byIds)]),
+    ...(chosen.length === 0
+      ? []
+      : [initramfsFiles(desired, facts, { withRule: byRule.length > 0 })]),
+  ];
+  return {
+    arguments: parts.flatMap((part) => part.arguments ?? []),
+    files: parts.flatMap((part) => part.files ?? []),
+    satisfied: parts.flatMap((part) => part.satisfied ?? []),
+    notes: parts.flatMap((part) => part.notes ?? []),
+    refused: [...refused, ...parts.flatMap((part) => part.refused ?? [])],
+  };
+};
+
+const hex = (value: number) => value.toString(16).padStart(4, '0');
+
+/**
+ * A rule for each address. It asks for the ids too, so that another device which moved to the address is left
+ * alone; the last assignment has the device probed again where vfio-pci was loaded before the rule was read.
+ */
+export function ruleLine({ bdf, vendorId, deviceId }: HostDevice): string {
+  return [
+    'ACTION=="add"',
+    'SUBSYSTEM=="pci"',
+    `KERNEL=="${bdf}"`,
+    `ATTR{vendor}=="0x${hex(vendorId)}"`,
+    `ATTR{device}=="0x${hex(deviceId)}"`,
+    'ATTR{driver_override}="vfio-pci"',
+    'RUN{builtin}+="kmod load vfio-pci"',
+    'ATTR{[subsystem/pci]drivers_probe}="$kernel"',
+  ].join(', ');
+}
+
+function ruleWishes(chosen: readonly Chosen[]): Wishes {
+  const lines = chosen.flatMap(({ device }) => {
+    const { bdf, vendorId, deviceId, subsystemVendorId, subsystemDeviceId } = device;
+    const ids = `${hex(vendorId)}:${hex(deviceId)} subsystem ${hex(subsystemVendorId)}:${hex(subsystemDeviceId)}`;
+    return [`# ${bdf}: ${ids}`, ruleLine(device)];
+  });
+  const content = `${[HEADER, ...lines].join('\n')}\n`;
+  return {
+    files: [
+      {
+        item: 'early.rule',
+        path: EARLY_RULE,
+        content,
+        refresh: ['initramfs'],
+        needsReboot: true,
+        risk: 'boot',
+      },
+    ],
+  };
+}
+
+function idsWishes(chosen: readonly Chosen[]): Wishes {
+  const elements = [
+    ...new Set(
+      chosen.map(({ device: { vendorId, deviceId } }) => `${hex(vendorId)}:${hex(deviceId)}`),
+    ),
+  ];
+  if (elements.join(',').length > MAX_IDS_LENGTH) {
+    const reason = `the ids take more than ${MAX_IDS_LENGTH} characters`;
+    return {
+      refused: [{ item: 'early.ids', state: 'unmet', reason, remedy: 'use the method bdf-rule' }],
+    };
+  }
+  return { arguments: [{ item: 'early.ids', key: 'vfio-pci.ids', elements }] };
+}
+
+/** Whoever keeps vfio-pci from being loaded contradicts every early device. */
+function findBlock(facts: SetupFacts): Refusal | undefined {
+  const { configured } = facts.kernelArguments;
+  const item = 'early';
+  for (const key of ['module_blacklist', 'modprobe.blacklist', 'rd.driver.blacklist']) {
+    const names = configured.known ? listElements(configured.value.words, key) : [];
+    const name = names.find((each) => each.replaceAll('-', '_') === 'vfio_pci');
+    if (name === undefined) continue;
+    const reason = `${key}=${name} is configured: it keeps vfio-pci from being loaded`;
+    return { item, state: 'conflicting', reason, remedy: `remove ${name} from ${key}=` };
+  }
+  const block = modprobeBlock(facts.modprobe, 'vfio_pci');
+  if (block !== undefined) {
+    const reason = `${block.path} has "${block.line}"`;
+    return { item, state: 'conflicting', reason, remedy: `remove that line from ${block.path}` };
+  }
+  if (moduleState(facts, 'vfio_pci') !== 'absent') return undefined;
+  const reason = 'no installed kernel has vfio_pci';
+  return { item, state: 'unmet', reason, remedy: 'install a kernel with CONFIG_VFIO_PCI' };
+}
+
+/** Whether the state names a device that vfio-pci is to have early. */
+export function wantsEarly(desired: DesiredState): boolean {
+  return (desired.early ?? []).some(({ method }) => method !== 'none');
+}
