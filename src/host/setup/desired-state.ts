@@ -1,7 +1,7 @@
 import type { JsonValue } from '../../json.js';
 import { parseJson } from '../../json.js';
 import { parseSize } from '../../pci/size.js';
-import { parseSelector } from '../device-selector.js';
+import { parseSelector } from '../selector/index.js';
 import { QmplugError } from '../../errors.js';
 import {
   array,

@@ -1,8 +1,9 @@
+import { RefusedError } from '../../errors.js';
 import { known, unknown, type Known } from '../../known.js';
-import { selectDevice } from '../device-selector.js';
 import type { HostEffects } from '../effects.js';
 import { readDevices } from '../inventory.js';
 import { listOrNone } from '../reading.js';
+import { selectDevice } from '../selector/index.js';
 import type { HostDevice } from '../types.js';
 import { parseCommandLine } from './command-line.js';
 import type { DesiredState } from './desired-state.js';
@@ -171,11 +172,18 @@ async function findDevices(
   const devices = await attempt(() => readDevices(effects));
   const entries = selectors.map(async (selector) => {
     const found = devices.known
-      ? await attempt(async () => selectDevice(selector, devices.value))
+      ? await attempt(async () => {
+          const bdf = await selectDevice({ effects }, selector);
+          return devices.value.get(bdf) ?? missing(bdf);
+        })
       : unknown(devices.reason);
     return [selector, found] as const;
   });
   return new Map(await Promise.all(entries));
+}
+
+function missing(bdf: string): never {
+  throw new RefusedError('NO_MATCH', `${bdf} left while the host was being looked at`);
 }
 
 /** Files of /sys that hold the number of huge pages, by their path. */

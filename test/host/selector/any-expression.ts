@@ -60,7 +60,9 @@ const compare: fc.Arbitrary<Expression> = fc.record({
 const term: fc.Arbitrary<Expression> = fc.oneof(
   { weight: 4, arbitrary: values },
   compare,
-  fc.constantFrom('serial', 'slot', 'udev.ID_SERIAL').map((field) => ({ kind: 'has', field })),
+  fc
+    .constantFrom('serial', 'slot', 'udev.ID_SERIAL')
+    .map((field): Expression => ({ kind: 'has', field })),
   fc
     .constantFrom(...(Object.keys(FLAGS) as FlagName[]))
     .map((flag): Expression => ({ kind: 'flag', flag })),
