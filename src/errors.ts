@@ -35,6 +35,10 @@ export type ErrorCode =
   | 'NO_BACKEND'
   | 'OTHER_MACHINE'
   | 'PROGRAM_FAILED'
+  | 'QUARANTINED'
+  | 'NOT_OURS'
+  | 'NO_VFS'
+  | 'NO_MDEV'
   // VM
   | 'VM_NOT_LOCAL'
   | 'VM_GONE'

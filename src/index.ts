@@ -31,6 +31,7 @@ export {
   type SelectionHost,
   type SelectorRequest,
   type SelectOptions,
+  type QuarantineEntry,
   type UseFinding,
   type VfioHolder,
 } from './host/index.js';

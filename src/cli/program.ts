@@ -42,7 +42,7 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'host',
-    summary: 'set the host up from one file, and put it back',
+    summary: 'driver binding, quarantine and set-up of the host by themselves',
     load: async () => (await import('./commands/host/index.js')).defineHost,
   },
   {

@@ -38,6 +38,7 @@ export async function runCli(io: CliIo): Promise<number> {
   }
 }
 
+/** A command and all below it: what is set on a command reaches no command that is there already. */
 function withSubcommands(command: Command): readonly Command[] {
   return [command, ...command.commands.flatMap(withSubcommands)];
 }

@@ -7,6 +7,7 @@ export {
   type BindResult,
 } from './binding.js';
 export { canReadWrite, readCredentials, type ProcessCredentials } from './credentials.js';
+export { findDeath } from './device-life.js';
 export {
   HostIoError,
   type DeadlineOption,
@@ -26,6 +27,8 @@ export {
 } from './memlock.js';
 export { readDriver, readFunction, readGroupNumber, readOverride } from './pci-function.js';
 export { createLiveness, isAlive, readBootId, readPidNamespace, readProcess } from './process.js';
+export { Quarantine, quarantined, type QuarantineEntry } from './quarantine.js';
+export { withQuarantine } from './quarantined-effects.js';
 export { createHostEffects, type HostEffectsOptions } from './real-effects.js';
 export {
   reprobeSiblings,

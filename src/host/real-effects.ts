@@ -1,5 +1,6 @@
 import type { StatsBase } from 'node:fs';
 import { chmod, lchown, lstat, open, readdir, readFile, readlink } from 'node:fs/promises';
+import { deviceNamedIn } from './device-name.js';
 import { formatMemlock, parseMemlock } from './memlock-text.js';
 import {
   HostIoError,
@@ -198,13 +199,9 @@ class RealHostEffects implements HostEffects {
   }
 }
 
-/**
- * What an operation is about, so that nothing is queued behind a stuck one: the last PCI address in
- * the data (`bind`, `unbind`, `drivers_probe` name their device there) or in the path.
- */
-function subjectOf(path: string, data = ''): string {
-  const address = /[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]/gi;
-  return data.match(address)?.at(-1) ?? path.match(address)?.at(-1) ?? path;
+/** What an operation is about, so that nothing is queued behind a stuck one. */
+function subjectOf(path: string, data?: string): string {
+  return deviceNamedIn(path, data) ?? path;
 }
 
 async function readFirst(path: string, length: number): Promise<Uint8Array> {

@@ -1,5 +1,6 @@
 import type { Bdf } from '../pci/pci-address.js';
 import type { HostDevice, HostSnapshot } from './types.js';
+import { isMdevUuid } from './mdev-name.js';
 import { isHarmlessDriver } from './vfio-drivers.js';
 
 /** A member of an IOMMU group that keeps VFIO from owning the group. */
@@ -11,8 +12,6 @@ export interface GroupCulprit {
   readonly driver: string;
   readonly remedy: string;
 }
-
-const MDEV_UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * The members that would make `device_add` fail with `group N is not viable`; none means the group is
@@ -36,7 +35,7 @@ export function findCulprits(
         const device = host.devices.get(bdf);
         return device === undefined ? [unreadMember(bdf)] : boundCulprit(device);
       }),
-    ...members.others.filter((name) => !MDEV_UUID.test(name)).map(otherCulprit),
+    ...members.others.filter((name) => !isMdevUuid(name)).map(otherCulprit),
   ];
 }
 

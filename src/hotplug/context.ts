@@ -1,13 +1,16 @@
 import type { Clock } from '../clock.js';
 import type { Journal, Reservations } from '../engine/index.js';
 import type { HostEffects } from '../host/effects.js';
+import type { Quarantine } from '../host/quarantine.js';
 import type { Logger } from '../logger.js';
 import type { VmLink } from './vm-link.js';
 
 /** What the handlers of the steps may touch. */
 export interface StepContext {
   readonly vm: VmLink;
+  /** Bars the devices in quarantine. */
   readonly host: HostEffects;
+  readonly quarantine: Quarantine;
   readonly reservations: Reservations;
   readonly journal: Journal;
   readonly clock: Clock;

@@ -11,6 +11,19 @@ export {
   UnknownStateError,
   UnplugRefusedError,
 } from '../engine/index.js';
+export {
+  HostControl,
+  type BindDevicesRequest,
+  type BindResult,
+  type BoundFunction,
+  type ReleasedFunction,
+  type ReleaseResult,
+} from './host-control.js';
+export {
+  listQuarantine,
+  releaseFromQuarantine,
+  type QuarantineRelease,
+} from './host-quarantine.js';
 export { recoverHost } from './recover-host.js';
 export type {
   AttachEmulated,

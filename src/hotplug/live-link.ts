@@ -1,6 +1,7 @@
 import type { Liveness } from '../engine/index.js';
 import { RefusedError } from '../errors.js';
 import type { QmpEvent, QmpSession } from '../qmp/session.js';
+import { HOST_SCOPE } from '../plan/steps.js';
 import { vmKeyOf } from '../vm/identity.js';
 import type { VmIdentity } from '../vm/types.js';
 import type { VmLink } from './vm-link.js';
@@ -100,6 +101,20 @@ export function goneLink(address: string, identity: VmIdentity): VmLink {
     identity,
     key,
     session: () => Promise.reject(vmGone(address, key)),
+    isGone: () => Promise.resolve(true),
+    onEvent: () => () => undefined,
+    close: () => Promise.resolve(),
+  };
+}
+
+/** No VM at all: for plans that concern the host alone. */
+export function hostLink(): VmLink {
+  const address = HOST_SCOPE;
+  return {
+    address,
+    identity: { kind: 'address', address },
+    key: HOST_SCOPE,
+    session: () => Promise.reject(vmGone(address, HOST_SCOPE)),
     isGone: () => Promise.resolve(true),
     onEvent: () => () => undefined,
     close: () => Promise.resolve(),

@@ -5,10 +5,10 @@ import { planDetach } from '../plan/plan-detach.js';
 import { vmKeyOf } from '../vm/identity.js';
 import type { VmIdentity, VmSnapshot } from '../vm/types.js';
 import type { Environment } from './environment.js';
-import { goneLink } from './live-link.js';
+import { goneLink, hostLink } from './live-link.js';
 import { newPlanId } from '../engine/plan-id.js';
 import type { RecoveryItem, RecoveryResult } from './requests.js';
-import { PlanRunner, type HotplugEntry } from './runner.js';
+import { isRecord, PlanRunner, type HotplugEntry } from './runner.js';
 import { errorOf, type HotplugResult } from './settle.js';
 
 const RECOVERY_LOCK_MS = 1_000;
@@ -43,7 +43,7 @@ function itemOf(result: HotplugResult): RecoveryItem {
     planId: plan.id,
     kind: plan.kind,
     vm: plan.scope,
-    ids: idsOf(plan.steps),
+    ids: plan.subject.kind === 'host' ? plan.subject.devices : idsOf(plan.steps),
     outcome: result.kind,
     reason: result.kind === 'done' ? undefined : errorOf(result).message,
   };
@@ -69,9 +69,9 @@ export async function resumeOpenPlans(runner: PlanRunner, report: RecoveryReport
 
 async function openEntries(runner: PlanRunner): Promise<readonly HotplugEntry[]> {
   const entries = await runner.entries();
-  return entries.filter(({ progress: { plan, ended } }) => {
-    const isAttachment = ended === 'done' && plan.kind === 'attach';
-    return plan.scope === runner.context.vm.key && !isAttachment;
+  return entries.filter(({ progress }) => {
+    const { plan, ended } = progress;
+    return plan.scope === runner.context.vm.key && !(ended === 'done' && isRecord(progress));
   });
 }
 
@@ -117,7 +117,10 @@ function isInside(group: number, mine: Attachment, { attachments, vm }: Omit<Wor
   );
 }
 
-/** Reconciles what VMs that have ended left behind on this host, whoever ran them. */
+/**
+ * Reconciles what VMs that have ended left behind on this host, whoever ran them, and what was begun for
+ * the host alone and not ended.
+ */
 export async function recoverEnded(
   environment: Environment,
   report: RecoveryReport,
@@ -127,16 +130,43 @@ export async function recoverEnded(
   const self = await liveness.self();
   const vms = new Map<string, { identity: VmIdentity; address: string }>();
   for (const { progress } of entries) {
-    const { vm: identity, address } = progress.plan.subject;
-    vms.set(vmKeyOf(identity), { identity, address });
+    const { subject } = progress.plan;
+    if (subject.kind === 'host') continue;
+    vms.set(vmKeyOf(subject.vm), { identity: subject.vm, address: subject.address });
   }
+  await recoverHostPlans(environment, entries, report);
   for (const { identity, address } of vms.values()) {
     if (identity.kind === 'address') continue;
     const alive = await liveness.isAlive(identity);
     if (!alive.known || alive.value) continue;
     if (identity.bootId === self.bootId) await recoverVm(environment, identity, address, report);
-    else await forgetBoot(environment, entries, vmKeyOf(identity));
+    else await forgetPlans(environment, entries.filter(inScope(vmKeyOf(identity))));
   }
+}
+
+const inScope =
+  (scope: string) =>
+  ({ progress }: HotplugEntry) =>
+    progress.plan.scope === scope;
+
+async function recoverHostPlans(
+  environment: Environment,
+  entries: readonly HotplugEntry[],
+  report: RecoveryReport,
+): Promise<void> {
+  const { bootId } = await environment.liveness.self();
+  const ofHost = entries.filter(({ progress }) => progress.plan.subject.kind === 'host');
+  const isOfThisBoot = ({ progress: { plan } }: HotplugEntry) =>
+    plan.subject.kind === 'host' && plan.subject.bootId === bootId;
+  await forgetPlans(
+    environment,
+    ofHost.filter((entry) => !isOfThisBoot(entry)),
+  );
+  if (!ofHost.some(({ progress }) => progress.ended === undefined)) return;
+  const runner = new PlanRunner(environment, hostLink());
+  const patience = { endsAt: environment.clock.now() + RECOVERY_LOCK_MS, signal: undefined };
+  // Whoever has the lock is at work on them.
+  await runner.tryExclusively(patience, () => resumeOpenPlans(runner, report));
 }
 
 async function recoverVm(
@@ -158,21 +188,20 @@ async function recoverVm(
       attachments: await readAttachments(runner),
       leaving: await readLeaving(runner),
       reservations: [],
+      quarantine: [],
     };
     await releaseDeparted(runner, world, report);
   });
 }
 
 /** A reboot gave every device back to its driver; only the notes are left. */
-async function forgetBoot(
+async function forgetPlans(
   { state, runtime }: Environment,
   entries: readonly HotplugEntry[],
-  scope: string,
 ): Promise<void> {
   const journal = new Journal(state);
   const reservations = new Reservations(runtime);
   for (const { progress } of entries) {
-    if (progress.plan.scope !== scope) continue;
     for (const { key } of await reservations.list()) {
       await reservations.release(key, progress.plan.id);
     }

@@ -100,9 +100,10 @@ export type AttachPreview =
 
 /**
  *   requested -> pending -> unplugged (gone from QEMU) -> released (host proven restored)
- *                        -> refused
+ *                        -> refused               -> quarantined (dead, so not given back to a driver)
  */
-export type RemovalState = 'requested' | 'pending' | 'unplugged' | 'released' | 'refused';
+export type RemovalState =
+  'requested' | 'pending' | 'unplugged' | 'released' | 'quarantined' | 'refused';
 
 export interface RemovalReport {
   readonly id: string;

@@ -11,8 +11,8 @@ import {
 } from '../host/selector/index.js';
 import { chooseVfioModule } from '../host/variant.js';
 import type { HostSnapshot } from '../host/types.js';
-import { toBdf, type Bdf } from '../pci/pci-address.js';
-import { expandMembers } from '../plan/members.js';
+import { compareBdf, toBdf, type Bdf } from '../pci/pci-address.js';
+import { expandMembers, type Members } from '../plan/members.js';
 import type { PlanRequest } from '../plan/request.js';
 import { isDeviceId } from '../qmp/argument-kinds.js';
 import type { VmIdentity, VmKey } from '../vm/types.js';
@@ -66,16 +66,52 @@ async function resolveHostDevice(
   environment: SelectionEnvironment,
   { identity, key }: AskingVm,
 ): Promise<ResolvedRequest> {
-  const { runtime, logger } = environment;
-  const effects = rememberReads(environment.effects);
-  const vmPid = identity.kind === 'process' ? identity.pid : undefined;
-  const bdf = await selectDevice({ effects, runtime, vmPid }, device, {
+  const { host, ...functions } = await resolveFunctions([device], members, environment, {
+    vmPid: identity.kind === 'process' ? identity.pid : undefined,
     scope: key,
     allow: [...common.allow],
-    logger,
   });
+  return { request: { kind: 'vfio', ...functions, ...common }, host };
+}
+
+/** Functions that are to go to VFIO, and the host as it was seen. */
+export interface ResolvedFunctions {
+  /** In numeric order. */
+  readonly targets: readonly Bdf[];
+  readonly drivers: ReadonlyMap<Bdf, string>;
+  readonly host: HostSnapshot;
+}
+
+/** Who asks for functions. */
+export interface Asking {
+  /** QEMU of the VM they are for: what it holds itself is no foreign use. */
+  readonly vmPid: number | undefined;
+  /** Whose reservations are no conflict. */
+  readonly scope: string;
+  readonly allow: readonly string[];
+}
+
+/**
+ * Selects devices, expands each to the members asked for, looks how they are used, and chooses the VFIO driver
+ * of each.
+ *
+ * @throws {InputError} {RefusedError} `NO_MATCH`, `AMBIGUOUS`, `NO_IOMMU`.
+ */
+export async function resolveFunctions(
+  devices: readonly string[],
+  members: Members,
+  environment: SelectionEnvironment,
+  { vmPid, scope, allow }: Asking,
+): Promise<ResolvedFunctions> {
+  const { runtime, logger } = environment;
+  const effects = rememberReads(environment.effects);
+  const chosen: Bdf[] = [];
+  for (const device of devices) {
+    chosen.push(await selectDevice({ effects, runtime, vmPid }, device, { scope, allow, logger }));
+  }
   const first = await readHostSnapshot(effects);
-  const targets = expandMembers(first, bdf, members);
+  const expanded = chosen.flatMap((bdf) => expandMembers(first, bdf, members));
+  const targets = [...new Set(expanded)].sort(compareBdf);
   const groups = targets.flatMap((target) => first.devices.get(target)?.iommuGroup ?? []);
   const host = await lookCloser(effects, first, {
     uses: targets,
@@ -86,7 +122,7 @@ async function resolveHostDevice(
   for (const target of targets) {
     drivers.set(target, await vfioDriverFor(effects, host, target));
   }
-  return { request: { kind: 'vfio', targets, drivers, ...common }, host };
+  return { targets, drivers, host };
 }
 
 /** The driver's directory where it is loaded; else the name it will have once it is. */

@@ -6,6 +6,10 @@ import {
   type JournalEntry,
 } from '../engine/index.js';
 import { RefusedError } from '../errors.js';
+import { Quarantine } from '../host/quarantine.js';
+import { withQuarantine } from '../host/quarantined-effects.js';
+import type { HotplugProgress } from '../plan/attachment.js';
+import { isKept } from '../plan/plan-host.js';
 import type { HotplugPlan, HotplugStep, Subject } from '../plan/steps.js';
 import type { StepContext } from './context.js';
 import type { Environment } from './environment.js';
@@ -28,6 +32,7 @@ export interface Patience {
 export class PlanRunner {
   readonly context: StepContext;
   readonly journal: Journal;
+  readonly quarantine: Quarantine;
   readonly #environment: Environment;
   readonly #interpreter: Promise<Interpreter<HotplugStep, StepContext>>;
 
@@ -35,9 +40,11 @@ export class PlanRunner {
     const { effects, state, runtime, clock, logger, liveness, onBoundary } = environment;
     this.#environment = environment;
     this.journal = new Journal(state);
+    this.quarantine = new Quarantine(runtime, liveness);
     this.context = {
       vm,
-      host: effects,
+      host: withQuarantine(effects, this.quarantine),
+      quarantine: this.quarantine,
       reservations: new Reservations(runtime),
       journal: this.journal,
       clock,
@@ -123,10 +130,10 @@ export class PlanRunner {
     return (await this.journal.list()) as readonly HotplugEntry[];
   }
 
-  /** What has ended leaves the journal, but for an attach that is done: that is the attachment. */
+  /** What has ended leaves the journal, but for what is still in the world because of it. */
   async #tidy(result: HotplugResult): Promise<HotplugResult> {
     const { plan } = result.progress;
-    const over = result.kind === 'undone' || (result.kind === 'done' && plan.kind !== 'attach');
+    const over = result.kind === 'undone' || (result.kind === 'done' && !isRecord(result.progress));
     if (over) await this.journal.forget(plan.id);
     return result;
   }
@@ -160,4 +167,10 @@ function withGrace(patience: Patience, now: number): Patience {
 
 function isOver({ endsAt, signal }: Patience, now: number): boolean {
   return now >= endsAt || signal?.aborted === true;
+}
+
+/** Whether a plan that is done stays in the journal: an attachment, or what was done for the host. */
+export function isRecord(progress: HotplugProgress): boolean {
+  const { kind, subject } = progress.plan;
+  return subject.kind === 'host' ? isKept(progress) : kind === 'attach';
 }

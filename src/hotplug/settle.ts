@@ -1,7 +1,12 @@
 import { reportSteps, type RunResult } from '../engine/index.js';
 import { QmplugError, RefusedError } from '../errors.js';
 import type { HotplugStep, Subject } from '../plan/steps.js';
-import { PendingError, RollbackError, StepError, UnknownStateError } from '../engine/step-errors.js';
+import {
+  PendingError,
+  RollbackError,
+  StepError,
+  UnknownStateError,
+} from '../engine/step-errors.js';
 
 export type HotplugResult = RunResult<HotplugStep, Subject>;
 
@@ -12,6 +17,7 @@ export type HotplugResult = RunResult<HotplugStep, Subject>;
 export function errorOf(result: Exclude<HotplugResult, { kind: 'done' }>): Error {
   const { plan } = result.progress;
   const steps = reportSteps(result.progress);
+  const recover = recoverCommand(plan.subject);
   switch (result.kind) {
     case 'undone': {
       const { cause } = result;
@@ -35,7 +41,7 @@ export function errorOf(result: Exclude<HotplugResult, { kind: 'done' }>): Error
       const what = undoing ? 'undoing it still waits' : 'it still waits';
       return new PendingError('STILL_PENDING', `${plan.kind}: ${what}: ${result.reason}`, {
         cause: result.cause,
-        remedy: `nothing was freed; finish it later: qmplug recover ${plan.subject.address}`,
+        remedy: `nothing was freed; finish it later: ${recover}`,
         steps,
       });
     }
@@ -46,14 +52,14 @@ export function errorOf(result: Exclude<HotplugResult, { kind: 'done' }>): Error
         `${kind}: what it did cannot be told: ${text(result.cause)}`,
         {
           cause: result.cause,
-          remedy: `nothing was undone; once the VM answers: qmplug recover ${plan.subject.address}`,
+          remedy: `nothing was undone; once it can be read: ${recover}`,
           steps,
         },
       );
     }
     case 'stopped': {
       const kind = plan.steps[result.step]?.kind ?? plan.kind;
-      const remedy = `mend what it names, then: qmplug recover ${plan.subject.address}`;
+      const remedy = `mend what it names, then: ${recover}`;
       if (result.undoFailures.length === 0) {
         return new UnknownStateError(
           'STEP_FAILED',
@@ -67,6 +73,11 @@ export function errorOf(result: Exclude<HotplugResult, { kind: 'done' }>): Error
       );
     }
   }
+}
+
+/** The command that goes on with a plan. */
+function recoverCommand(subject: Subject): string {
+  return subject.kind === 'host' ? 'qmplug recover' : `qmplug recover ${subject.address}`;
 }
 
 function text(cause: unknown): string {

@@ -351,6 +351,7 @@ export class Vm {
       attachments: await readAttachments(this.#runner),
       leaving: await readLeaving(this.#runner),
       reservations: await this.#runner.context.reservations.list(),
+      quarantine: await this.#runner.quarantine.list(),
       planId: newPlanId(),
     };
   }
@@ -418,7 +419,10 @@ export class Vm {
     const over = hostGoesBack ? ('released' as const) : ('unplugged' as const);
     const removals = await Promise.all(
       ids.map(async (id): Promise<RemovalReport> => {
-        if (result.kind === 'done') return { id, state: over, ms };
+        if (result.kind === 'done') {
+          const dead = await this.#isQuarantined(id, result.progress.plan);
+          return { id, state: dead ? 'quarantined' : over, ms };
+        }
         const inside = (await presenceOf(this.#link, id)) !== 'absent';
         if (!inside) return { id, state: 'unplugged', ms };
         return { id, state: waited ? 'pending' : 'requested', ms };
@@ -434,6 +438,12 @@ export class Vm {
    */
   async #afterAdding(vm: VmSnapshot, added: readonly AddDevice[]): Promise<VmSnapshot> {
     return vm.channels === undefined ? withAdded(vm, added) : (await this.#lastLook.renew()).vm;
+  }
+
+  async #isQuarantined(id: string, { steps }: HotplugPlan): Promise<boolean> {
+    const back = steps.find((step) => step.kind === 'RestoreDriver' && step.id === id);
+    if (back?.kind !== 'RestoreDriver') return false;
+    return (await this.#runner.quarantine.read(back.bdf)) !== undefined;
   }
 
   /** The guest said no. Where nothing left, the removal is off; otherwise the rest stays open. */

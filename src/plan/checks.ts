@@ -3,9 +3,9 @@ import { HostNotReadyError, RefusedError } from '../errors.js';
 import { findCulprits } from '../host/viability.js';
 import type { HostDevice, HostSnapshot, UseFinding } from '../host/types.js';
 import type { Bdf } from '../pci/pci-address.js';
-import type { World } from './world.js';
+import { quarantined } from '../host/quarantine.js';
+import type { Claim } from './claim.js';
 import { noIommu } from './members.js';
-import type { VfioRequest } from './request.js';
 
 /** The host's record of a function. @throws {RefusedError} `NO_MATCH` */
 export function hostFunction(host: HostSnapshot, bdf: Bdf): HostDevice {
@@ -27,15 +27,21 @@ export function groupOf(host: HostSnapshot, bdf: Bdf): number {
 /** The key under which a group is reserved. */
 export const groupKey = (group: number) => `group-${group}`;
 
+/** Functions that are about to go to VFIO, and which findings may be passed over. */
+export interface Targets {
+  readonly targets: readonly Bdf[];
+  readonly allow: ReadonlySet<string>;
+}
+
 /**
- * Everything on the host that speaks against giving these functions to this VM.
+ * Everything on the host that speaks against handing these functions to whoever claims them.
  *
  * @throws {RefusedError} naming the culprit.
  */
-export function checkTargets(request: VfioRequest, world: World, host: HostSnapshot): void {
-  const { targets, allow } = request;
+export function checkTargets({ targets, allow }: Targets, claim: Claim, host: HostSnapshot): void {
   for (const bdf of targets) {
     const device = hostFunction(host, bdf);
+    refuseQuarantined(bdf, claim);
     groupOf(host, bdf);
     if (device.bridge) {
       throw new RefusedError('DENIED', `${bdf} is a bridge; a bridge is never handed to a VM`, {
@@ -46,7 +52,7 @@ export function checkTargets(request: VfioRequest, world: World, host: HostSnaps
   }
   const groups = [...new Set(targets.map((bdf) => groupOf(host, bdf)))];
   // Who has it says more than how it shows.
-  for (const group of groups) checkOwner(group, targets, world, host);
+  for (const group of groups) checkOwner(group, targets, claim, host);
   for (const bdf of targets) {
     const finding = (host.uses.get(bdf) ?? []).find(
       (use) => use.level === 'block' && !allow.has(use.reason),
@@ -56,17 +62,28 @@ export function checkTargets(request: VfioRequest, world: World, host: HostSnaps
   for (const group of groups) checkViability(group, targets, host);
 }
 
-function checkOwner(
+/** @throws {RefusedError} `QUARANTINED` */
+export function refuseQuarantined(device: string, { quarantine }: Claim): void {
+  const entry = quarantine.find((each) => each.device === device);
+  if (entry !== undefined) throw quarantined(entry);
+}
+
+/**
+ * Nobody else has the group: neither on paper nor open.
+ *
+ * @throws {RefusedError} `CONFLICT`, `GROUP_HELD`, `HOST_UNREADABLE`.
+ */
+export function checkOwner(
   group: number,
-  targets: readonly Bdf[],
-  { vm, reservations }: World,
+  devices: readonly string[],
+  { scope, qemuPid, reservations }: Claim,
   host: HostSnapshot,
 ): void {
   const reservation = reservations.find((each) => each.key === groupKey(group));
-  if (reservation !== undefined && reservation.scope !== vm.key) {
-    throw conflict(reservation.key, vm.key, reservation);
+  if (reservation !== undefined && reservation.scope !== scope) {
+    throw conflict(reservation.key, scope, reservation);
   }
-  checkHolders(group, targets, vm.identity.kind === 'process' ? vm.identity.pid : undefined, host);
+  checkHolders(group, devices, qemuPid, host);
 }
 
 function checkViability(group: number, targets: readonly Bdf[], host: HostSnapshot): void {
@@ -85,7 +102,7 @@ function checkViability(group: number, targets: readonly Bdf[], host: HostSnapsh
 
 function checkHolders(
   group: number,
-  targets: readonly Bdf[],
+  devices: readonly string[],
   qemuPid: number | undefined,
   host: HostSnapshot,
 ): void {
@@ -94,7 +111,7 @@ function checkHolders(
   if (!holders.known) {
     throw new HostNotReadyError(
       'HOST_UNREADABLE',
-      `${targets.join(', ')}: who holds IOMMU group ${group} cannot be told: ${holders.reason}`,
+      `${devices.join(', ')}: who holds IOMMU group ${group} cannot be told: ${holders.reason}`,
       { remedy: 'run as root', details: { group } },
     );
   }
@@ -102,7 +119,7 @@ function checkHolders(
   if (stranger === undefined) return;
   throw new HostNotReadyError(
     'GROUP_HELD',
-    `${targets.join(', ')}: ${stranger.node} is open in process ${stranger.pid} (${stranger.command})`,
+    `${devices.join(', ')}: ${stranger.node} is open in process ${stranger.pid} (${stranger.command})`,
     {
       remedy: `detach the device from that process, or end it: pid ${stranger.pid}`,
       details: { group, pid: stranger.pid, command: stranger.command, node: stranger.node },

@@ -44,7 +44,8 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
   if (already !== undefined) return already;
   if (vm.identity.kind !== 'process') throw vmNotLocal(vm);
   const qemuPid = vm.identity.pid;
-  checkTargets(request, world, host);
+  const { reservations, quarantine } = world;
+  checkTargets(request, { scope: vm.key, qemuPid, reservations, quarantine }, host);
 
   const groups = [...new Set(request.targets.map((bdf) => groupOf(host, bdf)))].sort(
     (a, b) => a - b,

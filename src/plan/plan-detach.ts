@@ -209,6 +209,7 @@ function stepsBack(
         bdf,
         group,
         record,
+        id: attachment.functions.find((fn) => fn.host === bdf)?.id,
       })),
     ...freed.map((group) => ({ kind: 'ReleaseGroup' as const, group, planId })),
   ];

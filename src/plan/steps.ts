@@ -18,7 +18,9 @@ export type HotplugStep =
   | RevokeAccess
   | RestoreDriver
   | ReleaseGroup
-  | ForgetAttachment;
+  | ForgetAttachment
+  | ForgetStep
+  | LiftQuarantine;
 
 /** Takes an IOMMU group for this VM, host-wide. */
 export interface ReserveGroup {
@@ -113,6 +115,8 @@ export interface RestoreDriver {
   readonly kind: 'RestoreDriver';
   readonly bdf: Bdf;
   readonly group: number;
+  /** The id it had in the VM; undefined where it was in none. */
+  readonly id?: string | undefined;
   /** What BindDriver recorded. */
   readonly record: unknown;
 }
@@ -131,8 +135,28 @@ export interface ForgetAttachment {
   readonly planId: string;
 }
 
+/** Takes a device out of quarantine. */
+export interface LiftQuarantine {
+  readonly kind: 'LiftQuarantine';
+  readonly device: string;
+}
+
+/**
+ * Notes in an earlier plan of the host that one of its steps was taken back, and removes the plan with the
+ * last of them.
+ */
+export interface ForgetStep {
+  readonly kind: 'ForgetStep';
+  readonly planId: string;
+  /** Its place in that plan. */
+  readonly step: number;
+}
+
 /** What a plan is about; read by status and recovery. */
-export type Subject =
+export type Subject = VmSubject | HostSubject;
+
+/** A plan for one VM. */
+export type VmSubject =
   | {
       readonly kind: 'attach';
       readonly address: string;
@@ -147,6 +171,17 @@ export type Subject =
       readonly attachment: string | undefined;
       readonly ids: readonly string[];
     };
+
+/** A plan for the host alone: what it did stays until it is asked back, or the host reboots. */
+export interface HostSubject {
+  readonly kind: 'host';
+  readonly bootId: string;
+  /** Functions by address, mdevs by UUID. */
+  readonly devices: readonly string[];
+}
+
+/** The scope of every plan for the host alone. */
+export const HOST_SCOPE = 'host';
 
 /** What was asked for, in its resolved form. */
 export interface AttachSubject {

@@ -1,4 +1,5 @@
 import type { Reservation } from '../engine/index.js';
+import type { QuarantineEntry } from '../host/quarantine.js';
 import type { HostSnapshot } from '../host/types.js';
 import type { VmSnapshot } from '../vm/types.js';
 import type { Attachment } from './attachment.js';
@@ -15,6 +16,8 @@ export interface World {
   /** Ids whose removal was requested and is not over. */
   readonly leaving: ReadonlySet<string>;
   readonly reservations: readonly Reservation[];
+  /** Devices that nobody may touch. */
+  readonly quarantine: readonly QuarantineEntry[];
   /** A new plan's id. */
   readonly planId: string;
 }

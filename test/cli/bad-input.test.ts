@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMAND_NAMES, createProgram } from '../../src/cli/program.js';
 import { CliHome } from './run-cli.js';
@@ -204,6 +205,22 @@ const ROWS: Readonly<Record<string, OptionRows>> = {
     bad: { ...VM_OPTIONS, '--interval': TIMEOUTS },
     wholes: [[], ['VM', 'surplus'], ['vm'], ['tcp:x:0']],
   },
+  'host bind': {
+    good: ['0000:3b:00.0'],
+    bad: { '--members': ['', 'all'], '--allow': REASONS, '--timeout': TIMEOUTS },
+    wholes: [[], ['gpu'], ['0000:3b:00.0', '../x'], ['0000:3b:00.0', '--force']],
+  },
+  'host release': {
+    good: ['0000:3b:00.0'],
+    bad: { '--timeout': TIMEOUTS },
+    wholes: [[], ['gpu'], ['0000:3b:00.0', 'gpu'], ['0000:3b:00.0', '--force']],
+  },
+  'host quarantine list': { good: [], bad: {}, wholes: [['surplus'], ['--all']] },
+  'host quarantine release': {
+    good: ['0000:3b:00.0'],
+    bad: {},
+    wholes: [[], ['gpu'], ['../../etc/passwd'], ['0000:3b:00.0', '0000:3b:00.1']],
+  },
   recover: { good: ['VM'], bad: VM_OPTIONS, wholes: [['VM', 'surplus'], ['vm'], ['tcp:x:0']] },
 };
 
@@ -245,27 +262,44 @@ describe.each(Object.entries(ROWS))(
     const texts = Object.entries(rows.bad).flatMap(([flag, bad]) =>
       bad.map((value) => [flag, value] as const),
     );
-    it.each(texts)('%s %j', (flag, value) => refuses([name, ...rows.good, flag, value]));
-    it.each(rows.wholes.map((args) => [args]))('%j', (args) => refuses([name, ...args]));
+    const words = name.split(' ');
+    it.each(texts)('%s %j', (flag, value) => refuses([...words, ...rows.good, flag, value]));
+    it.each(rows.wholes.map((args) => [args]))('%j', (args) => refuses([...words, ...args]));
   },
 );
 
+/** The commands that do something, each by the words that name it. */
+function leafCommands(command: Command, above = ''): ReadonlyMap<string, Command> {
+  return new Map(
+    command.commands.flatMap((each): [string, Command][] => {
+      const name = `${above}${each.name()}`;
+      return each.commands.length === 0 ? [[name, each]] : [...leafCommands(each, `${name} `)];
+    }),
+  );
+}
+
 it('has bad input for every option of every command', async () => {
   const program = await createProgram(async () => undefined, COMMAND_NAMES);
-  const untested = program.commands.flatMap((command) =>
-    command.options
+  const leaves = leafCommands(program);
+  const untested = [...leaves].flatMap(([name, { options }]) =>
+    options
       .map(({ long }) => long ?? '')
-      .filter((flag) => !FLAGS.includes(flag) && !(flag in (ROWS[command.name()]?.bad ?? {})))
-      .map((flag) => `${command.name()} ${flag}`),
+      .filter((flag) => !FLAGS.includes(flag) && !(flag in (ROWS[name]?.bad ?? {})))
+      .map((flag) => `${name} ${flag}`),
   );
   expect(untested).toEqual([]);
   expect(program.commands.map((command) => command.name())).toEqual(COMMAND_NAMES);
-  expect(Object.keys(ROWS).sort()).toEqual([...COMMAND_NAMES].sort());
+  expect(Object.keys(ROWS).sort()).toEqual([...leaves.keys()].sort());
 });
 
-it.each([[['frobnicate']], [['--frobnicate']], [['attch', 'VM']]])('refuses %j', (args) =>
-  refuses(args),
-);
+it.each([
+  [['host']],
+  [['host', 'frobnicate']],
+  [['host', 'quarantine']],
+  [['frobnicate']],
+  [['--frobnicate']],
+  [['attch', 'VM']],
+])('refuses %j', (args) => refuses(args));
 
 it('answers no command at all with the help, on stderr', async () => {
   const { status, stdout, stderr } = await door.home.run([]);

@@ -35,9 +35,29 @@ function calls(line: string): readonly (readonly string[])[] {
   );
 }
 
+/** The innermost command that the words name; undefined where the first names none. */
+function resolveCommand([name = '', ...rest]: readonly string[]): Command | undefined {
+  let command = commands.get(name);
+  for (const word of rest) {
+    const inner = command?.commands.find((each) => each.name() === word);
+    if (inner === undefined) break;
+    command = inner;
+  }
+  return command;
+}
+
+const withSubcommands = (command: Command): readonly Command[] => [
+  command,
+  ...command.commands.flatMap(withSubcommands),
+];
+
 /** Options that belong to qmplug although no command is named beside them. */
 const allFlags = () =>
-  new Set([...commands.values()].flatMap(({ options }) => options.map(({ long }) => long)));
+  new Set(
+    [...commands.values()]
+      .flatMap(withSubcommands)
+      .flatMap(({ options }) => options.map(({ long }) => long)),
+  );
 
 describe.each(documents)('$path', (document) => {
   it('names commands and options that exist', () => {
@@ -46,7 +66,7 @@ describe.each(documents)('$path', (document) => {
       .flatMap((words) => {
         const [name = '', ...rest] = words;
         if (name.startsWith('-') || name === 'COMMAND') return [];
-        const command = commands.get(`${name} ${rest[0] ?? ''}`) ?? commands.get(name);
+        const command = resolveCommand(words);
         if (command === undefined) return [`qmplug ${name}`];
         const flags = [...command.options.map(({ long }) => long), '--help'];
         return rest

@@ -57,7 +57,13 @@ describe('planDetach', () => {
       },
       { kind: 'AwaitRemoval', ids: ['vfio_device_17_1', 'vfio_device_17_0'], groups: [17] },
       { kind: 'RevokeAccess', group: 17, record: { limit: 'low' }, restoreLimit: true },
-      { kind: 'RestoreDriver', bdf: GPU, group: 17, record: { was: 'nouveau' } },
+      {
+        kind: 'RestoreDriver',
+        bdf: GPU,
+        group: 17,
+        record: { was: 'nouveau' },
+        id: 'vfio_device_17_1',
+      },
       { kind: 'ReleaseGroup', group: 17, planId: 'p1' },
       { kind: 'ForgetAttachment', planId: 'p1' },
     ]);

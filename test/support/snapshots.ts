@@ -145,6 +145,7 @@ export function aWorld(change: Partial<World> = {}): World {
     attachments: [],
     leaving: new Set(),
     reservations: [],
+    quarantine: [],
     planId: 'plan-1',
     ...change,
   };

@@ -1,5 +1,7 @@
 import type { StepHandler } from '../../engine/index.js';
+import { HostError } from '../../errors.js';
 import { bindToVfio, recordBinding, type BindingRecord } from '../../host/binding.js';
+import { findDeath } from '../../host/device-life.js';
 import { readDriver } from '../../host/pci-function.js';
 import { readGroups } from '../../host/inventory.js';
 import { reprobeSiblings, restoreBinding } from '../../host/restore-binding.js';
@@ -46,9 +48,10 @@ export const restoreDriver: StepHandler<RestoreDriver, StepContext> = {
     const newcomers = now.filter((member) => !driverRecord.members.includes(member));
     await reprobeSiblings(context.host, newcomers);
   },
-  async probe({ bdf, record }, { host }) {
+  async probe({ bdf, record }, { host, quarantine }) {
     try {
       const { driver } = (record as DriverRecord).binding;
+      if ((await quarantine.read(bdf)) !== undefined) return 'present';
       return ((await readDriver(host, bdf)) ?? null) === driver ? 'present' : 'absent';
     } catch {
       return 'unreadable';
@@ -56,13 +59,36 @@ export const restoreDriver: StepHandler<RestoreDriver, StepContext> = {
   },
 };
 
-async function restore({ host, clock, logger }: StepContext, record: DriverRecord): Promise<void> {
+/**
+ * Brings the driver back, unless the device is dead: its driver could hang on it for ever, and whoever got it
+ * next would have nothing. It stays where it is, in quarantine, with the note of where it belongs.
+ */
+async function restore(context: StepContext, { binding }: DriverRecord): Promise<void> {
+  const { host, clock, logger } = context;
+  if (await isDead(context, binding)) return;
   // Either the VM never had it or AwaitRemoval has seen QEMU close it; nobody else opens what is reserved.
-  const result = await restoreBinding(host, record.binding, { clock, allowUnknownHolders: true });
-  logger.info(
-    { bdf: record.binding.bdf, driver: record.binding.driver, result },
-    'driver restored',
-  );
+  const result = await restoreBinding(host, binding, { clock, allowUnknownHolders: true });
+  logger.info({ bdf: binding.bdf, driver: binding.driver, result }, 'driver restored');
+}
+
+async function isDead(
+  { host, quarantine, logger }: StepContext,
+  binding: BindingRecord,
+): Promise<boolean> {
+  const { bdf, driver } = binding;
+  const current = (await readDriver(host, bdf)) ?? null;
+  if (driver === null || current === driver) return false;
+  const death = await findDeath(host, bdf);
+  if (!death.known) {
+    throw new HostError('HOST_UNREADABLE', `${bdf}: whether it still works: ${death.reason}`, {
+      remedy: 'see what the kernel says of it: dmesg | tail',
+      details: { device: bdf },
+    });
+  }
+  if (death.value === undefined) return false;
+  await quarantine.add({ device: bdf, why: 'dead', evidence: death.value, worker: null, binding });
+  logger.info({ bdf, evidence: death.value }, 'dead device in quarantine');
+  return true;
 }
 
 async function membersOf(host: StepContext['host'], group: number): Promise<readonly Bdf[]> {

@@ -6,7 +6,9 @@ import { awaitGuest } from './await-guest.js';
 import { awaitRemoval } from './await-removal.js';
 import { bindDriver, restoreDriver } from './driver.js';
 import { forgetAttachment } from './forget-attachment.js';
+import { forgetStep } from './forget-step.js';
 import { grantAccess, revokeAccess } from './access.js';
+import { liftQuarantine } from './quarantine.js';
 import { releaseGroup, reserveGroup } from './group.js';
 import { removeDevice } from './remove-device.js';
 
@@ -23,4 +25,6 @@ export const handlers: StepHandlers<HotplugStep, StepContext> = {
   RestoreDriver: restoreDriver,
   ReleaseGroup: releaseGroup,
   ForgetAttachment: forgetAttachment,
+  ForgetStep: forgetStep,
+  LiftQuarantine: liftQuarantine,
 };

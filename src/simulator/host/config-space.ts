@@ -6,7 +6,7 @@ const CONFIG_BYTES = 4096;
 /** The header of the function's configuration space; a dead device reads as all ones. */
 export function configSpace(fn: PciFunction): Uint8Array {
   const bytes = new Uint8Array(CONFIG_BYTES);
-  if (fn.config.dead === true) return bytes.fill(0xff);
+  if (fn.dead) return bytes.fill(0xff);
   const view = new DataView(bytes.buffer);
   const { config } = fn;
   view.setUint16(0x00, config.vendorId, true);

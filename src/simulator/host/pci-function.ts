@@ -19,6 +19,8 @@ export interface PciFunction {
   readonly settings: { resetMethod: string; powerControl: string; d3coldAllowed: string };
   sriov: { readonly config: SriovConfig; numVfs: number; autoprobe: boolean } | undefined;
   readonly physfn: Bdf | undefined;
+  /** Config space reads as all ones from now on. */
+  dead: boolean;
   /** VFs in index order. */
   virtfns: Bdf[];
 }
@@ -41,6 +43,7 @@ export function createFunction(config: FunctionConfig, physfn?: Bdf): PciFunctio
     },
     sriov: config.sriov && { config: config.sriov, numVfs: 0, autoprobe: true },
     physfn,
+    dead: config.dead ?? false,
     virtfns: [],
   };
 }

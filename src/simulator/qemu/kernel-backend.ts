@@ -31,7 +31,7 @@ export function kernelBackend(
         classCode: config.classCode,
         bars: config.bars ?? [],
         bridge: isBridge(fn),
-        dead: config.dead ?? false,
+        dead: fn.dead,
       };
     },
     open(bdf, ramBytes) {
