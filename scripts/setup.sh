@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-PACKAGES=(qemu-system-x86 busybox-static kmod xz-utils zstd e2fsprogs)
+PACKAGES=(qemu-system-x86 busybox-static kmod xz-utils zstd e2fsprogs gcc make)
 
 install=yes
 needs=()
@@ -49,8 +49,8 @@ apt_get() {
     apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Prints what is missing, one per line: node_modules, kernel, qemu-versions, or the name of a Debian
-# package.
+# Prints what is missing, one per line: node_modules, kernel, mtty, qemu-versions, or the name of a
+# Debian package.
 find_missing() {
   if needs npm && ! node scripts/check-node-modules.mjs >&2; then echo node_modules; fi
   if needs lab; then
@@ -58,6 +58,7 @@ find_missing() {
       is_installed "$package" || echo "$package"
     done
     node scripts/kernel.mjs find >/dev/null || echo kernel
+    node scripts/kernel.mjs find-mtty >/dev/null || echo mtty
   fi
   if needs docker; then
     find_docker_packages | sort -u
@@ -122,6 +123,7 @@ say 'missing here:'
 for item in "${missing[@]}"; do
   case $item in
     node_modules) say '  node_modules, by npm ci' ;;
+    mtty) say '  the sample driver of mediated devices, built for that kernel from Debian'\''s source' ;;
     kernel) say "  a Linux kernel for test machines: linux-image-amd64's, unpacked into $(node scripts/kernel.mjs where)" ;;
     qemu-versions) say "  QEMU 5.2, 7.2, 10.0 and 11.1: images built from docker/, unpacked into $(node scripts/qemu-versions.mjs where)" ;;
     *)
@@ -153,6 +155,10 @@ for item in "${missing[@]}"; do
     qemu-versions)
       say 'building and unpacking QEMU 5.2, 7.2, 10.0 and 11.1'
       node scripts/qemu-versions.mjs make >&2 || status=1
+      ;;
+    mtty)
+      say 'building the sample driver of mediated devices'
+      node scripts/kernel.mjs build-mtty >&2 || status=1
       ;;
   esac
 done

@@ -15,6 +15,7 @@ export * from './host/setup/index.js';
 export {
   createHostEffects,
   findCulprits,
+  isMdevUuid,
   parseSelector,
   readHostSnapshot,
   resolveSelector,

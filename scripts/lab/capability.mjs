@@ -4,6 +4,7 @@ import { delimiter, join } from 'node:path';
 import { findKernel } from './kernel.mjs';
 import { findQemuVersions } from './make-qemu-versions.mjs';
 import { findQemu, QEMU_VERSIONS, qemuCache } from './qemu-versions.mjs';
+import { findMtty } from './samples.mjs';
 
 /**
  * What can be run: QEMU alone, a Linux guest in it, or the nested VFIO host; every QEMU version, and
@@ -37,7 +38,8 @@ export function missingFor(capability) {
   ];
   if (capability !== 'qemu') missing.push(...missingForLinux());
   if (capability === 'vfio-host') {
-    missing.push(missingProgram('modprobe', 'kmod'), missingMemory());
+    const mtty = findMtty() ? undefined : `no sample driver of mediated devices; ${SET_UP}`;
+    missing.push(missingProgram('modprobe', 'kmod'), missingMemory(), mtty);
   }
   if (capability === 'versions' || capability === 'container') missing.push(...missingVersions());
   if (capability === 'container') {

@@ -65,6 +65,18 @@ export const HOST_DEVICES = {
   },
 };
 
+/**
+ * An NVMe controller with SR-IOV and no disk, `sriov`, behind a root port of its own: for `args`. Up to four VFs.
+ * QEMU 7.2 wants two queues and one interrupt vector for each of them (docs/system/devices/nvme.rst).
+ */
+export const SRIOV_NVME_ARGS = [
+  ...['-device', 'pcie-root-port,id=sriov-port,bus=pcie.0,addr=b.0,chassis=11,slot=11'],
+  ...['-device', 'nvme-subsys,id=sriov-subsystem'],
+  '-device',
+  'nvme,id=sriov,bus=sriov-port,serial=sriov,subsys=sriov-subsystem,sriov_max_vfs=4,' +
+    'sriov_vq_flexible=8,sriov_vi_flexible=4,max_ioqpairs=26,msix_qsize=27',
+];
+
 /** @typedef {keyof typeof HOST_DEVICES} HostDeviceName */
 
 /** Bytes of the disk behind `nvme`; the file is sparse. */

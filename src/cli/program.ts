@@ -42,7 +42,7 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'host',
-    summary: 'driver binding, quarantine and set-up of the host by themselves',
+    summary: 'binding, virtual functions, mediated devices, quarantine and set-up of the host',
     load: async () => (await import('./commands/host/index.js')).defineHost,
   },
   {

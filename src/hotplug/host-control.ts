@@ -1,22 +1,20 @@
-import { reportSteps, type StepReport } from '../engine/index.js';
+import type { StepReport } from '../engine/index.js';
 import { InputError, RefusedError } from '../errors.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
-import { isVfioDriver } from '../host/vfio-drivers.js';
 import { parseSelector, selectDevice } from '../host/selector/index.js';
-import type { HostDevice, HostSnapshot } from '../host/types.js';
+import { listVfs } from '../host/sriov.js';
+import type { HostDevice } from '../host/types.js';
+import { isVfioDriver } from '../host/vfio-drivers.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { checkOwner } from '../plan/checks.js';
 import type { Members } from '../plan/members.js';
 import { planBind, planRelease, recordOf, type HostWorld } from '../plan/plan-host.js';
+import { planVfs, vfsOf } from '../plan/plan-vfs.js';
 import { HOST_SCOPE, type HotplugPlan } from '../plan/steps.js';
 import type { Environment } from './environment.js';
-import { hostLink } from './live-link.js';
-import { newPlanId } from '../engine/plan-id.js';
-import { recoverEnded, RecoveryReport } from './reconcile.js';
+import { HostSession } from './host-session.js';
 import type { WaitOptions } from './requests.js';
 import { resolveFunctions } from './resolve.js';
-import { isRecord, PlanRunner } from './runner.js';
-import { errorOf } from './settle.js';
 
 export interface BindDevicesRequest {
   /** Each an address, for example `0000:3b:00.0`; at least one. */
@@ -54,24 +52,40 @@ export interface ReleaseResult {
   readonly steps: readonly StepReport[];
 }
 
-const DEFAULT_TIMEOUT_MS = 15_000;
+export interface SetVfsRequest {
+  /** The physical function, as `devices` are named. */
+  readonly pf: string;
+  /** How many virtual functions there are to be. */
+  readonly count: number;
+  /** Findings on the VFs that go, which may be passed over. */
+  readonly allow?: readonly string[] | undefined;
+}
+
+export interface SetVfsResult {
+  readonly pf: Bdf;
+  /** Whether there were as many before. */
+  readonly already: boolean;
+  /** In the order of their index. */
+  readonly vfs: readonly {
+    readonly bdf: Bdf;
+    readonly group: number | undefined;
+    readonly driver: string | undefined;
+  }[];
+  readonly steps: readonly StepReport[];
+}
 
 /** The host by itself: what is done here stays until it is asked back, or the host reboots. */
 export class HostControl {
-  readonly #environment: Environment;
-  readonly #runner: PlanRunner;
+  readonly #session: HostSession;
 
   constructor(environment: Environment) {
-    this.#environment = environment;
-    this.#runner = new PlanRunner(environment, hostLink());
+    this.#session = new HostSession(environment);
   }
 
   /** The steps that `bind` would run now; undefined where everything is bound so already. */
   async planBind(request: BindDevicesRequest): Promise<HotplugPlan | undefined> {
     checkNames(request.devices);
-    const { plan } = await this.#planBind(request);
-    if (plan !== undefined) await this.#runner.check(plan);
-    return plan;
+    return this.#session.check((await this.#planBind(request)).plan);
   }
 
   /**
@@ -84,10 +98,10 @@ export class HostControl {
    */
   async bind(request: BindDevicesRequest, options: WaitOptions = {}): Promise<BindResult> {
     checkNames(request.devices);
-    return this.#exclusively(options, async () => {
+    return this.#session.exclusively(options, async () => {
       const { plan, world, targets } = await this.#planBind(request);
-      const steps = plan === undefined ? [] : await this.#run(plan);
-      const { devices } = await readHostSnapshot(this.#environment.effects);
+      const steps = await this.#session.run(plan);
+      const { devices } = await readHostSnapshot(this.#session.environment.effects);
       return {
         steps,
         bound: targets.map((bdf) => ({
@@ -103,9 +117,7 @@ export class HostControl {
   /** The steps that `release` would run now; undefined where there is nothing of ours to give back. */
   async planRelease(devices: readonly string[]): Promise<HotplugPlan | undefined> {
     checkNames(devices);
-    const { plan } = await this.#planRelease(devices);
-    if (plan !== undefined) await this.#runner.check(plan);
-    return plan;
+    return this.#session.check((await this.#planRelease(devices)).plan);
   }
 
   /**
@@ -116,10 +128,10 @@ export class HostControl {
    */
   async release(devices: readonly string[], options: WaitOptions = {}): Promise<ReleaseResult> {
     checkNames(devices);
-    return this.#exclusively(options, async () => {
+    return this.#session.exclusively(options, async () => {
       const { plan, ours, others } = await this.#planRelease(devices);
-      const steps = plan === undefined ? [] : await this.#run(plan);
-      const after = (await readHostSnapshot(this.#environment.effects)).devices;
+      const steps = await this.#session.run(plan);
+      const after = (await readHostSnapshot(this.#session.environment.effects)).devices;
       const report =
         (state: ReleasedFunction['state']) =>
         (bdf: Bdf): ReleasedFunction => ({ bdf, state, driver: after.get(bdf)?.driver });
@@ -130,29 +142,80 @@ export class HostControl {
     });
   }
 
+  /**
+   * Gives a PF so many VFs, which no driver has taken; 0 removes them.
+   *
+   * @throws {RefusedError} `NO_VFS`, or a VF is somebody's; nothing was changed.
+   * @throws {StepError} a step failed, and as many VFs are there as before.
+   */
+  async setVfs(request: SetVfsRequest, options: WaitOptions = {}): Promise<SetVfsResult> {
+    checkNames([request.pf]);
+    return this.#session.exclusively(options, async () => {
+      const { pf, plan } = await this.#planVfs(request);
+      const steps = await this.#session.run(plan);
+      const { devices } = await readHostSnapshot(this.#session.environment.effects);
+      const vfs = await listVfs(this.#session.environment.effects, pf);
+      return {
+        pf,
+        already: plan === undefined,
+        vfs: vfs.map((bdf) => ({
+          bdf,
+          group: devices.get(bdf)?.iommuGroup,
+          driver: devices.get(bdf)?.driver,
+        })),
+        steps,
+      };
+    });
+  }
+
+  /** The steps that `setVfs` would run now; undefined where there are as many already. */
+  async planVfs(request: SetVfsRequest): Promise<HotplugPlan | undefined> {
+    checkNames([request.pf]);
+    return this.#session.check((await this.#planVfs(request)).plan);
+  }
+
+  async #planVfs({ pf, count, allow = [] }: SetVfsRequest) {
+    const { effects } = this.#session.environment;
+    const first = await readHostSnapshot(effects);
+    const bdf = await this.#named(pf);
+    const vfs = vfsOf(bdf, { host: first });
+    const groups = [first.devices.get(bdf), ...vfs].flatMap((each) => each?.iommuGroup ?? []);
+    const host = await lookCloser(effects, first, {
+      uses: vfs.map(({ bdf }) => bdf),
+      holders: [...new Set(groups)],
+    });
+    const world = await this.#session.world(host);
+    const request = { pf: bdf, count, allow: new Set(allow) };
+    return { pf: bdf, plan: planVfs(request, world) };
+  }
+
+  /** What is named is looked for wherever it is: in use, reserved, or bound already. */
+  async #named(device: string): Promise<Bdf> {
+    const { effects, runtime } = this.#session.environment;
+    return selectDevice({ effects, runtime }, device, { guarded: false });
+  }
+
   async #planBind({ devices, members = 'device', allow = [] }: BindDevicesRequest) {
     const asking = { vmPid: undefined, scope: HOST_SCOPE, allow };
     const { targets, drivers, host } = await resolveFunctions(
       devices,
       members,
-      this.#environment,
+      this.#session.environment,
       asking,
     );
-    const world = await this.#world(host);
+    const world = await this.#session.world(host);
     const plan = planBind({ targets, drivers, allow: new Set(allow) }, world);
     return { plan, world, targets };
   }
 
   async #planRelease(devices: readonly string[]) {
-    const { effects, runtime } = this.#environment;
+    const { effects } = this.#session.environment;
     const chosen: Bdf[] = [];
-    for (const device of devices) {
-      chosen.push(await selectDevice({ effects, runtime }, device, { guarded: false }));
-    }
+    for (const device of devices) chosen.push(await this.#named(device));
     const first = await readHostSnapshot(effects);
     const groups = chosen.flatMap((bdf) => first.devices.get(bdf)?.iommuGroup ?? []);
     const host = await lookCloser(effects, first, { holders: [...new Set(groups)] });
-    const world = await this.#world(host);
+    const world = await this.#session.world(host);
     const bdfs = [...new Set(chosen)];
     const bindings = bdfs.flatMap((bdf) => recordOf(bdf, world) ?? []);
     const ours = bindings.map(({ step }) => step.bdf);
@@ -163,42 +226,6 @@ export class HostControl {
       ours,
       others,
     };
-  }
-
-  async #world(host: HostSnapshot): Promise<HostWorld> {
-    const entries = await this.#runner.entries();
-    const { bootId } = host;
-    return {
-      bootId,
-      host,
-      claim: {
-        scope: HOST_SCOPE,
-        qemuPid: undefined,
-        reservations: await this.#runner.context.reservations.list(),
-        quarantine: await this.#runner.quarantine.list(),
-      },
-      records: entries
-        .map(({ progress }) => progress)
-        .filter(({ plan: { subject } }) => subject.kind === 'host' && subject.bootId === bootId)
-        .filter(isRecord),
-      planId: newPlanId(),
-    };
-  }
-
-  async #run(plan: HotplugPlan): Promise<readonly StepReport[]> {
-    const result = await this.#runner.start(plan);
-    if (result.kind !== 'done') throw errorOf(result);
-    return reportSteps(result.progress);
-  }
-
-  /** After whatever was begun before and not ended; what a VM that has ended holds stands in nobody's way. */
-  async #exclusively<T>(
-    { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: WaitOptions,
-    work: () => Promise<T>,
-  ): Promise<T> {
-    await recoverEnded(this.#environment, new RecoveryReport());
-    const endsAt = this.#environment.clock.now() + timeoutMs;
-    return this.#runner.exclusively({ endsAt, signal }, work);
   }
 }
 

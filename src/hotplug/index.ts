@@ -18,7 +18,19 @@ export {
   type BoundFunction,
   type ReleasedFunction,
   type ReleaseResult,
+  type SetVfsRequest,
+  type SetVfsResult,
 } from './host-control.js';
+export {
+  MdevControl,
+  type CreateMdevRequest,
+  type MadeDevice,
+  type MdevFramework,
+  type MdevIdentity,
+  type MdevListing,
+  type MdevResult,
+  type OfferedType,
+} from './mdev-control.js';
 export {
   listQuarantine,
   releaseFromQuarantine,

@@ -2,6 +2,8 @@ import { InputError, RefusedError } from '../errors.js';
 import type { HostEffects } from '../host/effects.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { rememberReads } from '../host/inventory/index.js';
+import { isMdevUuid } from '../host/mdev-name.js';
+import { readMdev } from '../host/mdev.js';
 import {
   isAddress,
   isExplicit,
@@ -10,6 +12,7 @@ import {
   type SelectorRequest,
 } from '../host/selector/index.js';
 import { chooseVfioModule } from '../host/variant.js';
+import { isVgpu } from '../host/vgpu.js';
 import type { HostSnapshot } from '../host/types.js';
 import { compareBdf, toBdf, type Bdf } from '../pci/pci-address.js';
 import { expandMembers, type Members } from '../plan/members.js';
@@ -50,6 +53,9 @@ export async function resolveRequest(
     allow: new Set(request.allow),
     awaitPlaced: request.wait === 'placed',
   };
+  if ('device' in request && isMdevUuid(mdevNameOf(request.device))) {
+    return resolveMdev(mdevNameOf(request.device), common, environment.effects, vm.identity);
+  }
   if ('device' in request) return resolveHostDevice(request, common, environment, vm);
   if (typeof request.emulate !== 'object' || request.emulate === null) {
     throw new InputError('BAD_ARGUMENT', 'An emulated device is named by an object', {
@@ -58,6 +64,32 @@ export async function resolveRequest(
   }
   const { id, emulate: device } = request;
   return { request: { kind: 'emulated', id, device, ...common }, host: undefined };
+}
+
+/** An mdev is named by its UUID or any path of sysfs that ends in it: all of them are one device. */
+function mdevNameOf(text: string): string {
+  return text.replace(/^\/sys\/(?:[^/]+\/)*([^/]+)\/?$/, '$1').toLowerCase();
+}
+
+async function resolveMdev(
+  uuid: string,
+  common: Pick<PlanRequest, 'port' | 'allow' | 'awaitPlaced'>,
+  effects: HostEffects,
+  vm: VmIdentity,
+): Promise<ResolvedRequest> {
+  const mdev = await readMdev(effects, uuid);
+  if (mdev?.group === undefined) {
+    throw new RefusedError('NO_MATCH', `The host has no mediated device ${uuid}`, {
+      remedy: 'list what it has: qmplug host mdev list',
+      details: { device: uuid },
+    });
+  }
+  const { group } = mdev;
+  const host = await lookCloser(effects, await readHostSnapshot(effects), {
+    holders: [group],
+    vmPid: vm.kind === 'process' ? vm.pid : undefined,
+  });
+  return { request: { kind: 'mdev', uuid, group, ...common }, host };
 }
 
 async function resolveHostDevice(
@@ -125,9 +157,14 @@ export async function resolveFunctions(
   return { targets, drivers, host };
 }
 
-/** The driver's directory where it is loaded; else the name it will have once it is. */
+/**
+ * The driver's directory where it is loaded; else the name it will have once it is. A vGPU keeps its driver, which
+ * serves VFIO itself.
+ */
 async function vfioDriverFor(effects: HostEffects, host: HostSnapshot, bdf: Bdf): Promise<string> {
-  const module = await chooseVfioModule(effects, host.devices.get(bdf)?.modalias);
+  const device = host.devices.get(bdf);
+  if (device?.driver !== undefined && (await isVgpu(effects, bdf))) return device.driver;
+  const module = await chooseVfioModule(effects, device?.modalias);
   return module === 'vfio_pci' ? 'vfio-pci' : module;
 }
 
@@ -145,6 +182,7 @@ export async function resolveTarget(
   { effects }: SelectionEnvironment,
   inVm: () => Promise<ReadonlySet<string>>,
 ): Promise<string> {
+  if (isMdevUuid(mdevNameOf(what))) return mdevNameOf(what);
   if (isDeviceId(what) && !isAddress(what)) return what;
   const { expression } = readTarget(what);
   const explicit = isExplicit(expression);

@@ -1,6 +1,5 @@
 import type { PlanProgress } from '../engine/index.js';
 import type { JsonObject } from '../json.js';
-import type { Bdf } from '../pci/pci-address.js';
 import type { VmSnapshot } from '../vm/types.js';
 import type {
   AddDevice,
@@ -16,7 +15,7 @@ export type HotplugProgress = PlanProgress<HotplugStep, Subject>;
 /** One function of an attachment. */
 export interface AttachedFunction {
   readonly id: string;
-  readonly host: Bdf | undefined;
+  readonly host: string | undefined;
   readonly port: string;
   readonly busPath: string;
   /** Undefined for what is not on PCI. */

@@ -54,12 +54,17 @@ export function checkTargets({ targets, allow }: Targets, claim: Claim, host: Ho
   // Who has it says more than how it shows.
   for (const group of groups) checkOwner(group, targets, claim, host);
   for (const bdf of targets) {
-    const finding = (host.uses.get(bdf) ?? []).find(
-      (use) => use.level === 'block' && !allow.has(use.reason),
-    );
-    if (finding !== undefined) throw inUse(finding);
+    refuseUses(bdf, allow, host);
   }
   for (const group of groups) checkViability(group, targets, host);
+}
+
+/** A blocking finding that is not allowed by its reason. @throws {RefusedError} `IN_USE` */
+export function refuseUses(bdf: Bdf, allow: ReadonlySet<string>, host: HostSnapshot): void {
+  const finding = (host.uses.get(bdf) ?? []).find(
+    (use) => use.level === 'block' && !allow.has(use.reason),
+  );
+  if (finding !== undefined) throw inUse(finding);
 }
 
 /** @throws {RefusedError} `QUARANTINED` */

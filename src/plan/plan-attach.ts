@@ -1,5 +1,6 @@
 import { InputError, RefusedError } from '../errors.js';
 import type { JsonObject, JsonValue } from '../json.js';
+import { formatFunctionId } from '../pci/function-id.js';
 import { fitsHostProperty, parseBdf, type Bdf } from '../pci/pci-address.js';
 import { snapshotHash } from '../vm/hash.js';
 import { portOf } from '../vm/port-of.js';
@@ -7,14 +8,15 @@ import type { VmDevice, VmSnapshot } from '../vm/types.js';
 import { allocatePort } from './allocate.js';
 import { bootOptionsForHost } from './boot-options.js';
 import { busKindOf } from './bus-kind.js';
-import { checkTargets, groupOf, hostFunction } from './checks.js';
+import { mdevPath } from '../host/mdev.js';
+import { checkOwner, checkTargets, groupOf, hostFunction, refuseQuarantined } from './checks.js';
 import { EMULATED_ADD_DEADLINE_MS, vfioAddDeadlineMs } from './deadlines.js';
 import { emulatedBars } from './emulated-bars.js';
 import { fitOnPort } from './fit.js';
 import { functionIdOf } from './identify.js';
 import { placeIn, placeOnPci } from './place-in.js';
 import { groupBySlot } from './placement.js';
-import type { EmulatedRequest, PlanRequest, VfioRequest } from './request.js';
+import type { EmulatedRequest, MdevAttachRequest, PlanRequest, VfioRequest } from './request.js';
 import type { AddDevice, HotplugPlan, HotplugStep } from './steps.js';
 import type { World } from './world.js';
 
@@ -32,6 +34,8 @@ export function planAttach(request: PlanRequest, world: World): AttachPlanning {
   switch (request.kind) {
     case 'vfio':
       return planVfio(request, world);
+    case 'mdev':
+      return planMdev(request, world);
     case 'emulated':
       return planEmulated(request, world);
   }
@@ -104,6 +108,48 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
   return attachPlan(request, world, steps, { hosts: request.targets, device: undefined });
 }
 
+/** A mediated device has a driver and a group of its own, so there is nothing to bind. */
+function planMdev(request: MdevAttachRequest, world: World): AttachPlanning {
+  const { vm, host, planId, reservations, quarantine } = world;
+  const { uuid, group } = request;
+  if (host === undefined) throw new InputError('BAD_ARGUMENT', 'The host was not read');
+  const already = alreadyAttached({ ...request, targets: [uuid] }, world);
+  if (already !== undefined) return already;
+  if (vm.identity.kind !== 'process') throw vmNotLocal(vm);
+  const qemuPid = vm.identity.pid;
+  const claim = { scope: vm.key, qemuPid, reservations, quarantine };
+  refuseQuarantined(uuid, claim);
+  checkOwner(group, [uuid], claim, host);
+  const id = formatFunctionId({ group, index: 0 });
+  refuseTakenId(id, vm);
+  const port = allocatePort(
+    vm,
+    {
+      what: uuid,
+      port: request.port,
+      numaNode: -1,
+      bootOptions: '--window SIZE',
+      fit: () => ({ kind: 'unknown', why: 'the BARs of a mediated device show only in a VM' }),
+    },
+    { taken: new Set(), allowUnknownWindow: request.allow.has('unknown-window') },
+  );
+  const add: AddDevice = {
+    kind: 'AddDevice',
+    id,
+    driver: 'vfio-pci',
+    ...placeOnPci(port, 0),
+    host: uuid,
+    properties: { sysfsdev: mdevPath(uuid) },
+    deadlineMs: vfioAddDeadlineMs(vm.ramBytes.known ? vm.ramBytes.value : undefined, []),
+  };
+  const steps: readonly HotplugStep[] = [
+    { kind: 'ReserveGroup', group, planId },
+    { kind: 'GrantAccess', group, qemuPid, memlockBytes: memlockNeed(vm) },
+    add,
+  ];
+  return attachPlan(request, world, steps, { hosts: [uuid], device: undefined });
+}
+
 function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
   const { vm } = world;
   const already = alreadyEmulated(request, world);
@@ -147,7 +193,7 @@ function attachPlan(
   request: PlanRequest,
   { planId, vm, address }: World,
   steps: readonly HotplugStep[],
-  subject: { readonly hosts: readonly Bdf[]; readonly device: JsonObject | undefined },
+  subject: { readonly hosts: readonly string[]; readonly device: JsonObject | undefined },
 ): AttachPlanning {
   const ids = steps.flatMap((step) => (step.kind === 'AddDevice' ? [step.id] : []));
   return {
@@ -208,7 +254,10 @@ function hostBehind(device: VmDevice): string | undefined {
   return device.host ?? device.sysfsdev?.slice(device.sysfsdev.lastIndexOf('/') + 1);
 }
 
-function alreadyAttached(request: VfioRequest, world: World): AttachPlanning | undefined {
+function alreadyAttached(
+  request: { readonly targets: readonly string[]; readonly port: string | undefined },
+  world: World,
+): AttachPlanning | undefined {
   const { vm, leaving } = world;
   const found = request.targets.map((bdf) => ({
     bdf,

@@ -124,7 +124,8 @@ function groupsOf(targets: readonly Bdf[], host: HostSnapshot): readonly number[
   return [...new Set(targets.map((bdf) => groupOf(host, bdf)))].sort((a, b) => a - b);
 }
 
-function hostPlan(
+/** A plan for the host alone. @internal */
+export function hostPlan(
   kind: string,
   devices: readonly string[],
   { planId, bootId }: HostWorld,
@@ -141,9 +142,15 @@ function hostPlan(
   };
 }
 
-const KEPT = ['BindDriver'] as const satisfies readonly HotplugStep['kind'][];
+const KEPT = [
+  'BindDriver',
+  'CreateMdev',
+  'SetVgpuType',
+] as const satisfies readonly HotplugStep['kind'][];
 
-/** Whether anything that a plan for the host did is still in force. */
+/** Whether anything that a plan for the host did is still in force and has to be asked back. */
 export function isKept(progress: HotplugProgress): boolean {
-  return KEPT.some((kind) => keptSteps([progress], kind).length > 0);
+  return KEPT.some((kind) =>
+    keptSteps([progress], kind).some(({ step }) => !('type' in step) || step.type !== '0'),
+  );
 }

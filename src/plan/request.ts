@@ -28,4 +28,11 @@ export interface EmulatedRequest extends CommonRequest {
   readonly device: JsonObject;
 }
 
-export type PlanRequest = VfioRequest | EmulatedRequest;
+/** A mediated device of the host that exists already. */
+export interface MdevAttachRequest extends CommonRequest {
+  readonly kind: 'mdev';
+  readonly uuid: string;
+  readonly group: number;
+}
+
+export type PlanRequest = VfioRequest | MdevAttachRequest | EmulatedRequest;

@@ -20,7 +20,12 @@ export type HotplugStep =
   | ReleaseGroup
   | ForgetAttachment
   | ForgetStep
-  | LiftQuarantine;
+  | LiftQuarantine
+  | CreateVfs
+  | RemoveVfs
+  | CreateMdev
+  | RemoveMdev
+  | SetVgpuType;
 
 /** Takes an IOMMU group for this VM, host-wide. */
 export interface ReserveGroup {
@@ -66,8 +71,8 @@ export interface AddDevice {
   readonly addr: string;
   /** What `addr` must read afterwards: slot * 8 + function. Undefined for what is not on PCI. */
   readonly devfn: number | undefined;
-  /** The host function, for vfio-pci. */
-  readonly host: Bdf | undefined;
+  /** The host function or the mdev's UUID, for vfio-pci. */
+  readonly host: string | undefined;
   /** Everything else of the command. */
   readonly properties: JsonObject;
   /** How long QEMU may take: pinning guest memory and mapping BARs happen inside the command. */
@@ -135,6 +140,42 @@ export interface ForgetAttachment {
   readonly planId: string;
 }
 
+/** Makes virtual functions of a PF that has none. */
+export interface CreateVfs {
+  readonly kind: 'CreateVfs';
+  readonly pf: Bdf;
+  readonly count: number;
+}
+
+/** Removes every virtual function of a PF. */
+export interface RemoveVfs {
+  readonly kind: 'RemoveVfs';
+  readonly pf: Bdf;
+}
+
+/** Makes a mediated device. */
+export interface CreateMdev {
+  readonly kind: 'CreateMdev';
+  readonly uuid: string;
+  /** Its name under /sys/class/mdev_bus. */
+  readonly parent: string;
+  readonly type: string;
+}
+
+/** Removes a mediated device. */
+export interface RemoveMdev {
+  readonly kind: 'RemoveMdev';
+  readonly uuid: string;
+}
+
+/** Makes a VF a vGPU of NVIDIA's, or none. */
+export interface SetVgpuType {
+  readonly kind: 'SetVgpuType';
+  readonly bdf: Bdf;
+  /** Decimal id of the type; `0` for none. */
+  readonly type: string;
+}
+
 /** Takes a device out of quarantine. */
 export interface LiftQuarantine {
   readonly kind: 'LiftQuarantine';
@@ -185,8 +226,8 @@ export const HOST_SCOPE = 'host';
 
 /** What was asked for, in its resolved form. */
 export interface AttachSubject {
-  /** Host functions of a VFIO attach in numeric order; empty for an emulated device. */
-  readonly hosts: readonly Bdf[];
+  /** Host functions of a VFIO attach in numeric order, or the UUID of an mdev; empty for an emulated device. */
+  readonly hosts: readonly string[];
   /** Properties of an emulated device as asked. */
   readonly device: JsonObject | undefined;
 }

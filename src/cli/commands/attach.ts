@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import {
   InputError,
+  isMdevUuid,
   parseSelector,
   type AttachRequest,
   type AttachResult,
@@ -110,13 +111,18 @@ function requestOf(device: string | undefined, options: AttachOptions): AttachRe
   if (emulate === undefined) {
     if (id !== undefined) throw usage('--id is for --device: a host device has an id of its own');
     if (device === undefined) throw usage('No device is named');
-    parseSelector(device);
+    checkHostDevice(device);
     return { device, members, ...common };
   }
   if (device !== undefined) throw usage('A host device and --device exclude each other');
   if (id === undefined) throw usage('--device needs an --id');
   if (members !== undefined) throw usage('--members is for host devices');
   return { emulate, id, ...common };
+}
+
+/** An address, or a mediated device by its UUID or a path that ends in it. */
+function checkHostDevice(text: string): void {
+  if (!isMdevUuid(text.slice(text.lastIndexOf('/') + 1))) parseSelector(text);
 }
 
 function usage(message: string): InputError {

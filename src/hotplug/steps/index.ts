@@ -5,6 +5,9 @@ import { addDevice } from './add-device.js';
 import { awaitGuest } from './await-guest.js';
 import { awaitRemoval } from './await-removal.js';
 import { bindDriver, restoreDriver } from './driver.js';
+import { createMdevStep, removeMdevStep } from './mdev.js';
+import { setVgpuTypeStep } from './vgpu.js';
+import { createVfsStep, removeVfsStep } from './vfs.js';
 import { forgetAttachment } from './forget-attachment.js';
 import { forgetStep } from './forget-step.js';
 import { grantAccess, revokeAccess } from './access.js';
@@ -27,4 +30,9 @@ export const handlers: StepHandlers<HotplugStep, StepContext> = {
   ForgetAttachment: forgetAttachment,
   ForgetStep: forgetStep,
   LiftQuarantine: liftQuarantine,
+  CreateVfs: createVfsStep,
+  RemoveVfs: removeVfsStep,
+  CreateMdev: createMdevStep,
+  RemoveMdev: removeMdevStep,
+  SetVgpuType: setVgpuTypeStep,
 };

@@ -4,9 +4,11 @@ import { addJsonOption } from '../../vm-options.js';
 import { defineAdopt } from './adopt.js';
 import { defineApply } from './apply.js';
 import { defineHostBind } from './bind.js';
+import { defineHostMdev } from './mdev.js';
 import { definePlan } from './plan.js';
 import { defineHostQuarantine } from './quarantine.js';
 import { defineHostRelease } from './release.js';
+import { defineHostVfs } from './vfs.js';
 import { defineRollback } from './rollback.js';
 import { defineVerify } from './verify.js';
 
@@ -14,6 +16,8 @@ const HELP = `
 Examples:
   qmplug host bind 0000:3b:00.0
   qmplug host release 0000:3b:00.0
+  qmplug host vfs 0000:5e:00.0 4
+  qmplug host mdev list
   qmplug host quarantine list
   qmplug host plan host.json
   qmplug host apply host.json
@@ -27,6 +31,8 @@ JSON: see the help of each command.`;
 const DEFINITIONS = [
   defineHostBind,
   defineHostRelease,
+  defineHostVfs,
+  defineHostMdev,
   defineHostQuarantine,
   definePlan,
   defineApply,
@@ -41,7 +47,7 @@ export function defineHost(program: Command, run: RunWork): Command {
     program
       .command('host')
       .description(
-        'Binds devices to VFIO and gives them back without any VM, and sets the host up for it.',
+        'Prepares devices of the host and gives them back without any VM, and sets the host up for VFIO.',
       )
       .addHelpText('after', HELP),
   );
