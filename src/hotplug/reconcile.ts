@@ -69,11 +69,14 @@ export async function resumeOpenPlans(runner: PlanRunner, report: RecoveryReport
 
 async function openEntries(runner: PlanRunner): Promise<readonly HotplugEntry[]> {
   const entries = await runner.entries();
-  return entries.filter(({ progress }) => {
-    const { plan, ended } = progress;
-    return plan.scope === runner.context.vm.key && !(ended === 'done' && isRecord(progress));
-  });
+  return entries.filter(
+    ({ progress }) => progress.plan.scope === runner.context.vm.key && isOpen(progress),
+  );
 }
+
+/** What has ended and is no record is open too: whoever ended it was killed before it was forgotten. */
+const isOpen = (progress: HotplugEntry['progress']) =>
+  !(progress.ended === 'done' && isRecord(progress));
 
 /** The attachments of this VM, oldest first. */
 export async function readAttachments(runner: PlanRunner): Promise<readonly Attachment[]> {
@@ -162,7 +165,7 @@ async function recoverHostPlans(
     environment,
     ofHost.filter((entry) => !isOfThisBoot(entry)),
   );
-  if (!ofHost.some(({ progress }) => progress.ended === undefined)) return;
+  if (!ofHost.some(({ progress }) => isOpen(progress))) return;
   const runner = new PlanRunner(environment, hostLink());
   const patience = { endsAt: environment.clock.now() + RECOVERY_LOCK_MS, signal: undefined };
   // Whoever has the lock is at work on them.
