@@ -10,7 +10,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-PACKAGES=(qemu-system-x86 busybox-static kmod xz-utils zstd e2fsprogs gcc make)
+PACKAGES=(
+  qemu-system-x86 ovmf busybox-static kmod xz-utils zstd e2fsprogs gcc make
+)
 
 install=yes
 needs=()

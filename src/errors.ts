@@ -75,6 +75,7 @@ export type ErrorCode =
   | 'STILL_PENDING'
   | 'ROLLBACK_FAILED'
   | 'UNPLUG_REFUSED'
+  | 'GIVEN_BACK'
   | 'LOCK_TIMEOUT'
   | 'STATE_DAMAGED'
   // Transcripts

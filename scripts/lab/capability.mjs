@@ -2,16 +2,18 @@
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { findKernel } from './kernel.mjs';
+import { OVMF_CODE, OVMF_VARS } from './qemu.mjs';
 import { findQemuVersions } from './make-qemu-versions.mjs';
 import { findQemu, QEMU_VERSIONS, qemuCache } from './qemu-versions.mjs';
 import { findMtty } from './samples.mjs';
 
 /**
- * What can be run: QEMU alone, a Linux guest in it, or the nested VFIO host; every QEMU version, and
+ * What can be run: QEMU alone, with OVMF too, a Linux guest in it, or the nested VFIO host; every QEMU version, and
  * the same in containers.
  */
 export const CAPABILITIES = /** @type {const} */ ([
   'qemu',
+  'ovmf',
   'guest',
   'vfio-host',
   'versions',
@@ -36,7 +38,8 @@ export function missingFor(capability) {
     missingProgram('qemu-system-x86_64', 'qemu-system-x86'),
     missingProgram('setpriv', 'util-linux'),
   ];
-  if (capability !== 'qemu') missing.push(...missingForLinux());
+  if (capability === 'ovmf') missing.push(missingFirmware());
+  if (capability !== 'qemu' && capability !== 'ovmf') missing.push(...missingForLinux());
   if (capability === 'vfio-host') {
     const mtty = findMtty() ? undefined : `no sample driver of mediated devices; ${SET_UP}`;
     missing.push(missingProgram('modprobe', 'kmod'), missingMemory(), mtty);
@@ -79,6 +82,11 @@ function missingVersions() {
 /** The daemon need not run yet: its store is known to have them. */
 function missingImages() {
   return findQemuVersions() ? undefined : `no images of the QEMU versions; ${SET_UP}`;
+}
+
+function missingFirmware() {
+  const files = [OVMF_CODE, OVMF_VARS].filter((file) => !existsSync(file));
+  return files.length === 0 ? undefined : `no ${files.join(', ')} (package ovmf); ${SET_UP}`;
 }
 
 function missingMemory() {

@@ -2,6 +2,7 @@ import {
   escapeControl,
   formatSize,
   type AttachmentReport,
+  type AttachWarning,
   type BarReport,
   type FunctionReport,
   type StepReport,
@@ -24,6 +25,8 @@ export interface AttachDocument {
     readonly functions: readonly FunctionLine[];
   };
   readonly steps: readonly StepLine[];
+  /** Left out where there are none. */
+  readonly warnings?: readonly AttachWarning[];
 }
 
 export function renderAttach({ attachment, steps }: AttachDocument): string {

@@ -1,3 +1,4 @@
+export type { Departure } from './departure.js';
 export {
   createEnvironment,
   DEFAULT_RUN_DIR,
@@ -44,6 +45,7 @@ export type {
   AttachPreview,
   AttachRequest,
   AttachResult,
+  AttachWarning,
   BarReport,
   DetachOptions,
   DetachResult,
@@ -55,6 +57,7 @@ export type {
   WaitOptions,
 } from './requests.js';
 export type { AttachmentStatus, PortStatus, VmStatus } from './status.js';
-export { openVm, Vm, type OpenVmOptions } from './vm.js';
+export { openVm, type OpenVmOptions } from './open-vm.js';
+export { Vm } from './vm.js';
 export { changesBetween, watchVm, type VmNews, type WatchOptions } from './watch-vm.js';
 export type { VmLink } from './vm-link.js';

@@ -97,12 +97,15 @@ export async function readLeaving(runner: PlanRunner): Promise<ReadonlySet<strin
 /**
  * Gives back what left the VM without our asking: the guest ejected it, a reset completed an old request,
  * or the VM has ended. Newest first, so that the oldest record of a driver is restored last.
+ *
+ * @returns how far each of them came.
  */
 export async function releaseDeparted(
   runner: PlanRunner,
   world: Omit<World, 'planId'>,
   report: RecoveryReport,
-): Promise<void> {
+): Promise<readonly HotplugResult[]> {
+  const results: HotplugResult[] = [];
   for (const attachment of [...world.attachments].reverse()) {
     const mayReturn = attachment.functions.some((fn) => world.leaving.has(fn.id));
     if (mayReturn || presentIds(attachment, world.vm).length > 0) continue;
@@ -110,8 +113,11 @@ export async function releaseDeparted(
     // Its group is still held through another device: it goes back with the last of them.
     if (groupsStay) continue;
     const plan = planDetach(attachment, { ...world, planId: newPlanId() }, new Set());
-    report.add(await runner.start(plan));
+    const result = await runner.start(plan);
+    report.add(result);
+    results.push(result);
   }
+  return results;
 }
 
 function isInside(group: number, mine: Attachment, { attachments, vm }: Omit<World, 'planId'>) {

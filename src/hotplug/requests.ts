@@ -85,8 +85,20 @@ export interface AttachmentReport {
   readonly functions: readonly FunctionReport[];
 }
 
+/** Something true of an attach that succeeded which its caller had better know. */
+export interface AttachWarning {
+  /**
+   * `window-unknown`: whether the BARs go through the port's windows cannot be told yet; `no-window`: they
+   * do not, and the guest will not place them all; `guest-booting`: a guest may take back what it
+   * finds while it boots; `given-back`: the guest did so, and the device was attached once more.
+   */
+  readonly code: 'window-unknown' | 'no-window' | 'guest-booting' | 'given-back';
+  readonly message: string;
+}
+
 export interface AttachResult {
   readonly attachment: AttachmentReport;
+  readonly warnings: readonly AttachWarning[];
   readonly steps: readonly StepReport[];
   /** What `wait` still waited for at the deadline; the device is attached and stays so. */
   readonly pending: string | undefined;

@@ -14,6 +14,7 @@ import type { HotplugPlan, HotplugStep, Subject } from '../plan/steps.js';
 import type { StepContext } from './context.js';
 import type { Environment } from './environment.js';
 import type { HotplugResult } from './settle.js';
+import { RemovalRequests } from './removal-requests.js';
 import { handlers } from './steps/index.js';
 import type { VmLink } from './vm-link.js';
 
@@ -43,6 +44,7 @@ export class PlanRunner {
     this.quarantine = new Quarantine(runtime, liveness);
     this.context = {
       vm,
+      removals: new RemovalRequests(vm, clock),
       host: withQuarantine(effects, this.quarantine),
       quarantine: this.quarantine,
       reservations: new Reservations(runtime),

@@ -3,12 +3,12 @@ import type { QmpEvent } from '../qmp/session.js';
 import { UnplugRefusedError } from '../engine/step-errors.js';
 import type { VmLink } from './vm-link.js';
 
-// No event tells that a group node was closed or that a busy slot calmed down.
-const LOOK_AGAIN_MS = 250;
+/** No event tells that a group node was closed or that a busy slot calmed down. */
+export const LOOK_AGAIN_MS = 250;
 
 /**
- * Waits until it is worth trying again to see devices off: an event, the look that `isOver` takes once
- * the listening has begun, or a quarter of a second. An event prompts a look; it is never proof.
+ * Waits until devices are seen off, or until it is time to do something about it: the guest is to be asked
+ * again in `atMostMs`, or a reset has come. An event prompts a look; it is never proof.
  *
  * @throws {UnplugRefusedError} when the guest declines to release one of the ids.
  */
@@ -17,27 +17,41 @@ export async function watchRemoval(watch: {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly ids: readonly string[];
+  readonly atMostMs: number;
   readonly isOver: () => Promise<boolean>;
 }): Promise<void> {
-  const { vm, clock, signal, ids, isOver } = watch;
+  const { vm, clock, signal, ids, atMostMs, isOver } = watch;
+  const endsAt = clock.now() + atMostMs;
   let wake: () => void = () => undefined;
   let refusal: UnplugRefusedError | undefined;
-  const woken = new Promise<void>((resolve) => (wake = resolve));
+  let wasReset = false;
+  let prompted = false;
+  const prompt = () => {
+    prompted = true;
+    wake();
+  };
   const stopListening = vm.onEvent((event) => {
     refusal ??= refusalIn(event, ids);
-    if (PROMPTS.has(event.event)) wake();
+    wasReset ||= event.event === 'RESET';
+    if (PROMPTS.has(event.event)) prompt();
   });
-  const cancelTimer = clock.after(LOOK_AGAIN_MS, wake);
-  signal.addEventListener('abort', wake);
+  signal.addEventListener('abort', prompt);
   try {
     // Listening first and looking second: what comes between two looks is never missed.
-    if (signal.aborted || (await isOver())) return;
-    await woken;
-    if (refusal !== undefined) throw refusal;
+    while (!signal.aborted) {
+      prompted = false;
+      if (await isOver()) return;
+      if (refusal !== undefined) throw refusal;
+      const leftMs = endsAt - clock.now();
+      if (wasReset || leftMs <= 0) return;
+      const woken = new Promise<void>((resolve) => (wake = resolve));
+      const cancelTimer = clock.after(Math.min(LOOK_AGAIN_MS, leftMs), wake);
+      if (!prompted) await woken;
+      cancelTimer();
+    }
   } finally {
     stopListening();
-    cancelTimer();
-    signal.removeEventListener('abort', wake);
+    signal.removeEventListener('abort', prompt);
   }
 }
 

@@ -25,9 +25,11 @@ const BARS: ReadonlyMap<string, (device: JsonObject) => readonly Bar[]> = new Ma
 
 /** The BARs that an emulated device will have, where that can be told before QEMU makes it. */
 export function emulatedBars(device: JsonObject): Known<readonly Bar[]> {
-  const barsOf = typeof device.driver === 'string' ? BARS.get(device.driver) : undefined;
-  if (barsOf !== undefined) return known(barsOf(device));
-  return unknown(`the BARs of a ${String(device.driver)} are known once QEMU has made it`);
+  const driver = typeof device.driver === 'string' ? device.driver : 'device';
+  const bars = BARS.get(driver)?.(device);
+  return bars === undefined
+    ? unknown(`the BARs of a ${driver} are known once QEMU has made it`)
+    : known(bars);
 }
 
 function sizeOf(value: JsonValue | undefined): bigint {

@@ -60,7 +60,7 @@ export function planDetach(
   const leaving = [...ids, ...partnersOf(world.vm, ids)];
   return detachPlan(world, ids, attachment.planId, [
     ...removals,
-    { kind: 'AwaitRemoval', ids: leaving, groups: freed },
+    { kind: 'AwaitRemoval', ids: leaving, groups: freed, asks: removals.map(({ id }) => id) },
     ...restores,
     ...forget,
   ]);
@@ -89,7 +89,12 @@ export function planForeignDetach(
   const removals = removalOf(world.vm, port.id, ids, allow);
   return detachPlan(world, ids, undefined, [
     ...removals,
-    { kind: 'AwaitRemoval', ids: removals.flatMap((step) => step.ids), groups: [] },
+    {
+      kind: 'AwaitRemoval',
+      ids: removals.flatMap((step) => step.ids),
+      groups: [],
+      asks: removals.map((step) => step.id),
+    },
   ]);
 }
 

@@ -103,6 +103,8 @@ export interface AwaitRemoval {
   readonly ids: readonly string[];
   /** Groups of which nothing stays in the VM. */
   readonly groups: readonly number[];
+  /** Whom `device_del` named, to be asked again where a request was lost; one for each port. */
+  readonly asks?: readonly string[];
 }
 
 /** Gives node ownership and memory limit back. */

@@ -135,7 +135,7 @@ describe('bind and release', () => {
   it('can be killed anywhere, and recover ends what was begun', async () => {
     const operations = { bind: 0, release: 0 };
     for (const what of ['bind', 'release'] as const) {
-      for (let at = 1; ; at += 2) {
+      for (let at = 1; ; at += 3) {
         const world = make();
         const before = world.snapshot();
         if (what === 'release') {

@@ -55,7 +55,12 @@ describe('planDetach', () => {
         id: 'vfio_device_17_0',
         ids: ['vfio_device_17_1', 'vfio_device_17_0'],
       },
-      { kind: 'AwaitRemoval', ids: ['vfio_device_17_1', 'vfio_device_17_0'], groups: [17] },
+      {
+        kind: 'AwaitRemoval',
+        ids: ['vfio_device_17_1', 'vfio_device_17_0'],
+        groups: [17],
+        asks: ['vfio_device_17_0'],
+      },
       { kind: 'RevokeAccess', group: 17, record: { limit: 'low' }, restoreLimit: true },
       {
         kind: 'RestoreDriver',
@@ -123,7 +128,7 @@ describe('a device that somebody else attached', () => {
     const world = aWorld({ vm: aVm(ports, [device]) });
     expect(planForeignDetach(device, world, nothing).steps).toEqual([
       { kind: 'RemoveDevice', port: 'rp0', id: 'theirs', ids: ['theirs'] },
-      { kind: 'AwaitRemoval', ids: ['theirs'], groups: [] },
+      { kind: 'AwaitRemoval', ids: ['theirs'], groups: [], asks: ['theirs'] },
     ]);
   });
 

@@ -6,7 +6,7 @@ import { flattenPciTree } from '../../src/vm/index.js';
 import type { Qemu } from '../support/qemu.js';
 
 /** Waits until the firmware has numbered the bus behind every port and opened its windows. */
-export async function waitForNumberedBuses(qemu: Qemu, ports: readonly string[]) {
+export async function waitForNumberedBuses(qemu: Qemu, ports: readonly string[], timeout = 90_000) {
   return vi.waitFor(
     async () => {
       const reply = (await qemu.qmp.execute('query-pci')) as JsonValue;
@@ -23,6 +23,6 @@ export async function waitForNumberedBuses(qemu: Qemu, ports: readonly string[])
         }),
       );
     },
-    { timeout: 90_000, interval: 200 },
+    { timeout, interval: 200 },
   );
 }

@@ -13,6 +13,7 @@ export type { Guest, GuestOptions, Qemu, QemuOptions, QemuVersion };
  * @throws where QEMU is not installed, or refuses its arguments.
  */
 export async function startQemu(options: QemuOptions = {}): Promise<Qemu> {
+  if (options.firmware === 'ovmf') requireCapability('ovmf');
   requireCapability(options.version === undefined ? 'qemu' : 'versions');
   return start(options);
 }
@@ -23,6 +24,7 @@ export async function startQemu(options: QemuOptions = {}): Promise<Qemu> {
  * @throws where the lab is not set up, or the guest does not come up.
  */
 export async function bootGuest(options: GuestOptions = {}): Promise<Guest> {
+  if (options.firmware === 'ovmf') requireCapability('ovmf');
   requireCapability('guest');
   if (options.version !== undefined) requireCapability('versions');
   return boot(options);

@@ -5,6 +5,7 @@ import {
   parseSelector,
   type AttachRequest,
   type AttachResult,
+  type AttachWarning,
   type JsonObject,
   type Vm,
 } from '../../index.js';
@@ -37,7 +38,7 @@ What is attached already, as asked, is a success. A BAR that the guest has not p
 --wait placed ends with status 5; the device stays attached.
 
 JSON: {"attachment":{"group","already","functions":[{"id","host","port","addr","guestPath","guestBdf","bars"}]},
-       "steps":[{"kind","outcome","ms"}]}`;
+       "steps":[{"kind","outcome","ms"}],"warnings":[{"code","message"}]}; warnings only where there are any`;
 
 export function defineAttach(program: Command, run: RunWork): Command {
   const command = program
@@ -78,10 +79,15 @@ export function defineAttach(program: Command, run: RunWork): Command {
       run(async (context) => {
         const request = requestOf(device, options);
         const { output } = context;
-        const { document, pending } = await withVm(address, options, context, (vm, waiting) =>
-          options.dryRun ? preview(vm, request) : attach(vm.attach(request, waiting)),
+        const { document, warnings, pending } = await withVm(
+          address,
+          options,
+          context,
+          (vm, waiting) =>
+            options.dryRun ? preview(vm, request) : attach(vm.attach(request, waiting)),
         );
         output.result(toJson(document), () => renderAttach(document));
+        for (const { message } of warnings) output.note(message);
         if (pending === undefined) return EXIT.done;
         output.note(`still pending: ${pending}; the device stays attached`);
         return EXIT.pending;
@@ -91,18 +97,21 @@ export function defineAttach(program: Command, run: RunWork): Command {
 
 interface Answer {
   readonly document: AttachDocument;
+  readonly warnings: readonly AttachWarning[];
   readonly pending: string | undefined;
 }
 
 async function attach(attaching: Promise<AttachResult>): Promise<Answer> {
-  const { attachment, steps, pending } = await attaching;
-  return { document: { attachment, steps }, pending };
+  const { attachment, steps, warnings, pending } = await attaching;
+  const told = warnings.length === 0 ? {} : { warnings };
+  return { document: { attachment, steps, ...told }, warnings, pending };
 }
 
 async function preview(vm: Vm, request: AttachRequest): Promise<Answer> {
   const planned = await vm.planAttach(request);
   if (planned.kind === 'already') return attach(Promise.resolve(planned.result));
-  return { document: plannedAttach(planned.plan, await vm.snapshot()), pending: undefined };
+  const document = plannedAttach(planned.plan, await vm.snapshot());
+  return { document, warnings: [], pending: undefined };
 }
 
 function requestOf(device: string | undefined, options: AttachOptions): AttachRequest {

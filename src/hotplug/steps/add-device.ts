@@ -11,9 +11,8 @@ import type { StepContext } from '../context.js';
 import { StepError } from '../../engine/step-errors.js';
 import { liveFit } from '../live-fit.js';
 import { presenceOf } from '../presence.js';
-import { requestRemoval } from '../request-removal.js';
 import type { VmLink } from '../vm-link.js';
-import { watchRemoval } from '../watch-removal.js';
+import { LOOK_AGAIN_MS, watchRemoval } from '../watch-removal.js';
 
 /**
  * One `device_add` with bus and address spelled out, then the proof that the device sits exactly there. The
@@ -47,12 +46,14 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
   /** QEMU said no: a device that has the id now is another client's. */
   changedNothing: (cause) => cause instanceof CommandError && cause.command === 'device_add',
 
-  async undo(step, { vm }) {
+  async undo(step, { vm, removals }) {
     const { id } = step;
     if ((await presenceOf(vm, id)) === 'absent') return;
     await refuseStranger(step, vm);
-    const request = await requestRemoval(vm, id);
-    if (request.kind === 'busy') return { waiting: `${id}: ${request.why}` };
+    if (removals.dueMs(id) === 0) {
+      const request = await removals.ask(id);
+      if (request.kind === 'busy') return { waiting: `${id}: ${request.why}` };
+    }
     if ((await presenceOf(vm, id)) === 'absent') return;
     return { waiting: `${id}: the guest has not released it yet` };
   },
@@ -69,12 +70,13 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
     }
   },
 
-  wait: ({ id }, { vm, clock }, signal) =>
+  wait: ({ id }, { vm, clock, removals }, signal) =>
     watchRemoval({
       vm,
       clock,
       signal,
       ids: [id],
+      atMostMs: Math.max(LOOK_AGAIN_MS, removals.dueMs(id)),
       isOver: async () => (await presenceOf(vm, id)) === 'absent',
     }),
 };

@@ -3,6 +3,7 @@ import type { AwaitGuest } from '../../plan/steps.js';
 import { queryPci, type PciRegionInfo } from '../../qmp/query-pci.js';
 import type { StepContext } from '../context.js';
 import { EXPANSION_ROM } from '../live-fit.js';
+import { deviceIds } from '../presence.js';
 import { findById } from '../status.js';
 
 // QEMU has no event for a BAR that was placed, so this is the one thing that is asked for again.
@@ -42,12 +43,17 @@ function guestPlaces({ kind, bar }: PciRegionInfo): boolean {
   return kind === 'memory' && bar !== EXPANSION_ROM;
 }
 
-/** BARs without an address, named; a device that the guest's buses do not show yet counts whole. */
+/**
+ * BARs without an address, named; a device that the guest's buses do not show yet counts whole. For one that
+ * has left the VM there is nothing to wait for: whoever asked for it finds that out.
+ */
 async function unplacedBars({ ids }: AwaitGuest, { vm }: StepContext): Promise<readonly string[]> {
   const pci = await queryPci(await vm.session());
+  const isHidden = (id: string) => findById(pci, id) === undefined;
+  const present = ids.some(isHidden) ? await deviceIds(vm) : new Set(ids);
   return ids.flatMap((id) => {
     const device = findById(pci, id);
-    if (device === undefined) return [id];
+    if (device === undefined) return present.has(id) ? [id] : [];
     return device.regions
       .filter((region) => guestPlaces(region) && region.address === undefined)
       .map((region) => `BAR ${region.bar} of ${id}`);

@@ -1,9 +1,10 @@
 import type { StepHandler } from '../../engine/index.js';
 import { isHeldBy, vfioNodes } from '../../host/holders.js';
+import { queryStatus } from '../../qmp/commands.js';
 import type { AwaitRemoval } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 import { deviceIds, presenceOf } from '../presence.js';
-import { watchRemoval } from '../watch-removal.js';
+import { LOOK_AGAIN_MS, watchRemoval } from '../watch-removal.js';
 
 /**
  * The proof that devices are gone: none of the ids is in QEMU's device tree, and QEMU has closed the group
@@ -11,8 +12,12 @@ import { watchRemoval } from '../watch-removal.js';
  */
 export const awaitRemoval: StepHandler<AwaitRemoval, StepContext> = {
   async do(step, context) {
-    const waiting = await whatRemains(step, context);
-    return waiting === undefined ? undefined : { waiting };
+    const remains = await whatRemains(step, context);
+    if (remains === undefined) return;
+    if (remains.kind === 'held') return { waiting: remains.why };
+    await askAgain(step, context);
+    const silent = await whyStill(context);
+    return { waiting: silent === undefined ? remains.why : `${remains.why}; ${silent}` };
   },
 
   async probe({ ids }, { vm }) {
@@ -27,25 +32,57 @@ export const awaitRemoval: StepHandler<AwaitRemoval, StepContext> = {
       clock: context.clock,
       signal,
       ids: step.ids,
+      atMostMs: nextAskMs(step, context),
       isOver: async () => (await whatRemains(step, context)) === undefined,
     }),
 };
 
-/** What still speaks against "gone", in words; undefined when nothing does. */
+/** Asks whoever is still inside once more, where the last request may not have been heard. */
+async function askAgain({ asks = [] }: AwaitRemoval, { vm, removals }: StepContext): Promise<void> {
+  const due = asks.filter((id) => removals.dueMs(id) === 0);
+  if (due.length === 0) return;
+  const inside = await deviceIds(vm);
+  for (const id of due) if (inside.has(id)) await removals.ask(id);
+}
+
+function nextAskMs({ asks = [] }: AwaitRemoval, { removals }: StepContext): number {
+  const due = asks.map((id) => removals.dueMs(id));
+  return Math.max(LOOK_AGAIN_MS, Math.min(Infinity, ...due));
+}
+
+/** Why a guest cannot answer, where that can be seen. */
+async function whyStill({ vm }: StepContext): Promise<string | undefined> {
+  if (await vm.isGone()) return undefined;
+  const { running, status } = await queryStatus(await vm.session());
+  return running ? undefined : `the VM is ${status}, so its guest cannot answer`;
+}
+
+/** What still speaks against "gone". */
+interface Remains {
+  /** `inside`: QEMU has the device; `held`: it has not let go of the host's part yet. */
+  readonly kind: 'inside' | 'held';
+  readonly why: string;
+}
+
+/** Undefined when nothing does. */
 async function whatRemains(
   { ids, groups }: AwaitRemoval,
   { vm, host }: StepContext,
-): Promise<string | undefined> {
+): Promise<Remains | undefined> {
   const inside = await deviceIds(vm);
   const staying = ids.filter((id) => inside.has(id));
-  if (staying.length > 0) return `the guest has not released ${staying.join(', ')}`;
+  if (staying.length > 0) {
+    return { kind: 'inside', why: `the guest has not released ${staying.join(', ')}` };
+  }
   // The kernel closes what a process that has ended had open.
   if (vm.identity.kind !== 'process' || (await vm.isGone())) return undefined;
   const { pid } = vm.identity;
   for (const node of groups.flatMap((group) => vfioNodes(group, []))) {
     const held = await isHeldBy(host, pid, node);
-    if (!held.known) return `whether ${node} is closed cannot be told: ${held.reason}`;
-    if (held.value) return `${node} is still open in QEMU, process ${pid}`;
+    const why = held.known
+      ? `${node} is still open in QEMU, process ${pid}`
+      : `whether ${node} is closed cannot be told: ${held.reason}`;
+    if (!held.known || held.value) return { kind: 'held', why };
   }
   return undefined;
 }

@@ -3,21 +3,20 @@ import { CommandError } from '../../qmp/failures.js';
 import type { RemoveDevice } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 import { presenceOf } from '../presence.js';
-import { requestRemoval } from '../request-removal.js';
-import { watchRemoval } from '../watch-removal.js';
+import { LOOK_AGAIN_MS, watchRemoval } from '../watch-removal.js';
 
 /** Asks the guest to release one port's slot. Whether it does is AwaitRemoval's business. */
 export const removeDevice: StepHandler<RemoveDevice, StepContext> = {
-  async do({ id }, { vm }) {
+  async do({ id }, { vm, removals }) {
     if ((await presenceOf(vm, id)) === 'absent') return;
-    const request = await requestRemoval(vm, id);
+    const request = await removals.ask(id);
     return request.kind === 'busy' ? { waiting: `${id}: ${request.why}` } : undefined;
   },
 
   /** The request leaves no trace that could be read: asking again is harmless and settles it. */
-  async probe(step, { vm }) {
+  async probe({ id }, { removals }) {
     try {
-      await requestRemoval(vm, step.id);
+      await removals.ask(id);
       return 'present';
     } catch (error) {
       return error instanceof CommandError ? 'absent' : 'unreadable';
@@ -30,6 +29,7 @@ export const removeDevice: StepHandler<RemoveDevice, StepContext> = {
       clock,
       signal,
       ids,
+      atMostMs: LOOK_AGAIN_MS,
       isOver: async () => (await presenceOf(vm, id)) === 'absent',
     }),
 };

@@ -1,0 +1,142 @@
+import { reportSteps } from '../engine/index.js';
+import { findDetachTarget, planDetach, planForeignDetach } from '../plan/plan-detach.js';
+import type { HotplugPlan } from '../plan/steps.js';
+import type { World } from '../plan/world.js';
+import { UnplugRefusedError } from '../engine/step-errors.js';
+import { presenceOf } from './presence.js';
+import { readAttachments, RecoveryReport } from './reconcile.js';
+import type { DetachOptions, DetachResult, RemovalReport } from './requests.js';
+import { resolveTarget } from './resolve.js';
+import type { HotplugEntry, PlanRunner } from './runner.js';
+import { errorOf, type HotplugResult } from './settle.js';
+import { NO_HOST, type VmSession } from './vm-session.js';
+
+/** The steps that `detach` would run now; nothing is changed. */
+export async function previewDetach(
+  session: VmSession,
+  what: string,
+  options: DetachOptions,
+): Promise<HotplugPlan | 'gone'> {
+  const target = await resolveTarget(what, session.environment, () => session.hostDevices());
+  const world = await session.world(NO_HOST, await session.lastLook.renew());
+  const plan = planFor(target, world, new Set(options.allow));
+  if (plan === undefined) return 'gone';
+  await session.runner.check(plan);
+  return plan;
+}
+
+/** Takes a device out and gives the host back, or joins the removal that is under way. */
+export async function detach(
+  session: VmSession,
+  what: string,
+  options: DetachOptions,
+): Promise<DetachResult> {
+  const { clock } = session.environment;
+  const startedAt = clock.now();
+  const patience = session.patience(options);
+  const target = await resolveTarget(what, session.environment, () => session.hostDevices());
+  const first = await session.exclusively(patience, async () => {
+    const looked = await session.reconcile(new RecoveryReport());
+    const open = await openRemoval(session, target);
+    // Going on with it asks the guest again where it may not have heard.
+    if (open !== undefined) return session.runner.resume(open);
+    const world = await session.world(NO_HOST, looked);
+    const plan = planFor(target, world, new Set(options.allow));
+    return plan === undefined ? undefined : session.runner.start(plan);
+  });
+  const since = () => clock.now() - startedAt;
+  if (first === undefined) {
+    const removals = [{ id: what, state: 'released' as const, ms: since() }];
+    return { removals, steps: [], pending: undefined };
+  }
+  try {
+    const result = options.wait === false ? first : await session.runner.drive(first, patience);
+    return await removed(session, result, since(), options.wait !== false);
+  } catch (error) {
+    if (!(error instanceof UnplugRefusedError)) throw error;
+    return await refused(session, first, error, since());
+  }
+}
+
+function planFor(what: string, world: World, allow: ReadonlySet<string>): HotplugPlan | undefined {
+  const target = findDetachTarget(what, world);
+  switch (target.kind) {
+    case 'attachment':
+      return planDetach(target.attachment, world, allow);
+    case 'foreign':
+      return planForeignDetach(target.device, world, allow);
+    case 'gone':
+      return undefined;
+  }
+}
+
+/** A removal of the same device that is under way. */
+async function openRemoval(
+  { runner, link }: VmSession,
+  what: string,
+): Promise<HotplugEntry | undefined> {
+  const attachments = await readAttachments(runner);
+  const entries = await runner.entries();
+  return entries.find(({ progress: { plan } }) => {
+    const { subject } = plan;
+    if (subject.kind !== 'detach' || plan.scope !== link.key) return false;
+    const attachment = attachments.find((each) => each.planId === subject.attachment);
+    return (
+      subject.ids.includes(what) || (attachment?.functions.some((fn) => fn.host === what) ?? false)
+    );
+  });
+}
+
+async function removed(
+  { link, runner }: VmSession,
+  result: HotplugResult,
+  ms: number,
+  waited: boolean,
+): Promise<DetachResult> {
+  if (result.kind !== 'done' && result.kind !== 'waiting') throw errorOf(result);
+  const { steps } = result.progress.plan;
+  const ids = [...new Set(steps.flatMap((step) => (step.kind === 'AwaitRemoval' ? step.ids : [])))];
+  const hostGoesBack = steps.some((step) => step.kind === 'ReleaseGroup');
+  const over = hostGoesBack ? ('released' as const) : ('unplugged' as const);
+  const removals = await Promise.all(
+    ids.map(async (id): Promise<RemovalReport> => {
+      if (result.kind === 'done') {
+        const dead = await isQuarantined(runner, id, result.progress.plan);
+        return { id, state: dead ? 'quarantined' : over, ms };
+      }
+      const inside = (await presenceOf(link, id)) !== 'absent';
+      if (!inside) return { id, state: 'unplugged', ms };
+      return { id, state: waited ? 'pending' : 'requested', ms };
+    }),
+  );
+  const pending = result.kind === 'waiting' ? result.reason : undefined;
+  return { removals, steps: reportSteps(result.progress), pending };
+}
+
+async function isQuarantined(
+  { quarantine }: PlanRunner,
+  id: string,
+  { steps }: HotplugPlan,
+): Promise<boolean> {
+  const back = steps.find((step) => step.kind === 'RestoreDriver' && step.id === id);
+  if (back?.kind !== 'RestoreDriver') return false;
+  return (await quarantine.read(back.bdf)) !== undefined;
+}
+
+/** The guest said no. Where nothing left, the removal is off; otherwise the rest stays open. */
+async function refused(
+  { link, runner }: VmSession,
+  { progress }: HotplugResult,
+  error: UnplugRefusedError,
+  ms: number,
+): Promise<DetachResult> {
+  const { plan } = progress;
+  const ids = plan.steps.flatMap((step) => (step.kind === 'AwaitRemoval' ? step.ids : []));
+  const presences = await Promise.all(ids.map((id) => presenceOf(link, id)));
+  if (presences.every((presence) => presence === 'present')) await runner.journal.forget(plan.id);
+  throw new UnplugRefusedError('UNPLUG_REFUSED', error.message, {
+    remedy: error.remedy,
+    details: { ...error.details, removals: ids.map((id) => ({ id, state: 'refused', ms })) },
+    steps: reportSteps(progress),
+  });
+}

@@ -1,0 +1,91 @@
+import type { Clock } from '../clock.js';
+import { deviceDel } from '../qmp/commands.js';
+import { CommandError } from '../qmp/failures.js';
+import type { VmLink } from './vm-link.js';
+
+/** What QEMU made of a `device_del`. */
+export type RemovalRequest =
+  /** The guest has the request. */
+  | { readonly kind: 'requested' }
+  /** QEMU says that an earlier request is under way. */
+  | { readonly kind: 'joined' }
+  | { readonly kind: 'gone' }
+  /** The guest is in the middle of powering the slot on or off, or the VM migrates; ask again later. */
+  | { readonly kind: 'busy'; readonly why: string };
+
+/**
+ * How long a request counts as heard. On a native port QEMU refuses another one for five seconds of the VM's
+ * time (hw/pci/pcie.c, pcie_cap_slot_unplug_request_cb, 7.2) and a guest that heard it is done
+ * after 6.3; with ACPI a guest that heard it is done in a fraction of one.
+ */
+const HEARD_MS = 7_000;
+/** How soon after a reset the request is worth another try: QEMU may refuse it until its five seconds are over. */
+const LOST_MS = 1_000;
+
+interface Asked {
+  readonly atMs: number;
+  /** A reset came since: on a native port the request is lost, with ACPI it is completed. */
+  readonly lost: boolean;
+}
+
+/**
+ * Asks the guest to release devices, and once more where it cannot have the request any more: a reset loses
+ * it on a native port, and a booting Linux throws away what came before its hot-plug drivers, with no
+ * event for either. Asking again harms nothing: QEMU refuses what is under way on a native port, and with
+ * ACPI it is the same request.
+ */
+export class RemovalRequests {
+  readonly #vm: VmLink;
+  readonly #clock: Clock;
+  /** When this process asked last, by id. */
+  readonly #asked = new Map<string, Asked>();
+
+  constructor(vm: VmLink, clock: Clock) {
+    this.#vm = vm;
+    this.#clock = clock;
+    vm.onEvent(({ event }) => {
+      if (event !== 'RESET') return;
+      for (const id of this.#asked.keys()) this.#asked.set(id, { atMs: -Infinity, lost: true });
+    });
+  }
+
+  /**
+   * Asks now. An answer means "requested", never "removed".
+   *
+   * @throws {CommandError} for a lasting refusal.
+   */
+  async ask(id: string): Promise<RemovalRequest> {
+    const request = await this.#send(id);
+    const lost = request.kind === 'joined' && this.#asked.get(id)?.lost === true;
+    if (request.kind === 'gone') this.#asked.delete(id);
+    else this.#asked.set(id, { atMs: this.#clock.now(), lost });
+    return request;
+  }
+
+  /** Milliseconds until the guest is to be asked: 0 where this process never did, or where the request may be lost. */
+  dueMs(id: string): number {
+    const asked = this.#asked.get(id);
+    if (asked === undefined) return 0;
+    return Math.max(0, asked.atMs + (asked.lost ? LOST_MS : HEARD_MS) - this.#clock.now());
+  }
+
+  async #send(id: string): Promise<RemovalRequest> {
+    try {
+      await deviceDel(await this.#vm.session(), id);
+      return { kind: 'requested' };
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      switch (error.failure.kind) {
+        case 'device-not-found':
+          return { kind: 'gone' };
+        case 'already-unplugging':
+          return { kind: 'joined' };
+        case 'guest-busy':
+        case 'migrating':
+          return { kind: 'busy', why: error.desc };
+        default:
+          throw error;
+      }
+    }
+  }
+}

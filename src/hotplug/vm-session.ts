@@ -1,0 +1,144 @@
+import PQueue from 'p-queue';
+import { InputError, RefusedError } from '../errors.js';
+import type { World } from '../plan/world.js';
+import type { VmSnapshot } from '../vm/types.js';
+import { newPlanId } from '../engine/plan-id.js';
+import { departureOf, type Departure } from './departure.js';
+import type { Environment } from './environment.js';
+import { LastLook, type Look } from './last-look.js';
+import {
+  readAttachments,
+  readLeaving,
+  RecoveryReport,
+  recoverEnded,
+  releaseDeparted,
+  resumeOpenPlans,
+} from './reconcile.js';
+import type { WaitOptions } from './requests.js';
+import type { ResolvedRequest } from './resolve.js';
+import { PlanRunner, type Patience } from './runner.js';
+import type { HotplugResult } from './settle.js';
+import type { VmLink } from './vm-link.js';
+
+const DEFAULT_TIMEOUT_MS = 15_000;
+
+/** For work that concerns no device of the host. */
+export const NO_HOST: Pick<ResolvedRequest, 'host'> = { host: undefined };
+
+/** One open VM: what all its operations share. */
+export class VmSession {
+  readonly environment: Environment;
+  readonly link: VmLink;
+  readonly runner: PlanRunner;
+  readonly lastLook: LastLook;
+  readonly #queue = new PQueue({ concurrency: 1 });
+  readonly #listeners = new Set<(departure: Departure) => void>();
+  /** Ids of attachments that this session saw leave unasked, by their attach plan. */
+  readonly #departed = new Set<string>();
+
+  constructor(environment: Environment, link: VmLink) {
+    this.environment = environment;
+    this.link = link;
+    this.runner = new PlanRunner(environment, link);
+    this.lastLook = new LastLook(link);
+  }
+
+  /** @throws {InputError} `BAD_ARGUMENT` */
+  patience({ timeoutMs = DEFAULT_TIMEOUT_MS, signal }: WaitOptions): Patience {
+    if (!(timeoutMs >= 0)) {
+      throw new InputError('BAD_ARGUMENT', `A timeout of ${timeoutMs} ms cannot be waited for`, {
+        remedy: 'give milliseconds, 0 or more',
+      });
+    }
+    return { endsAt: this.environment.clock.now() + timeoutMs, signal };
+  }
+
+  /** One at a time in this process, and under the VM's lock among processes. */
+  async exclusively<T>(patience: Patience, work: () => Promise<T>): Promise<T> {
+    return this.#queue.add(() => {
+      if (patience.signal?.aborted) {
+        const cause: unknown = patience.signal.reason;
+        throw new RefusedError('ABORTED', 'Stopped before anything was begun', {
+          cause,
+          remedy: 'nothing was changed; ask again',
+        });
+      }
+      return this.runner.exclusively(patience, work);
+    });
+  }
+
+  /**
+   * Finishes or takes back what was begun, and gives back what left by itself. Only under the lock.
+   *
+   * @returns the VM as it was seen on the way, which nothing of this changes.
+   */
+  async reconcile(report: RecoveryReport): Promise<Look> {
+    await resumeOpenPlans(this.runner, report);
+    const look = await this.lastLook.confirm();
+    const world = await this.world(NO_HOST, look);
+    for (const result of await releaseDeparted(this.runner, world, report)) this.tell(result);
+    return look;
+  }
+
+  async recoverNow(patience: Patience): Promise<RecoveryReport> {
+    const report = new RecoveryReport();
+    await this.exclusively(patience, () => this.reconcile(report));
+    await recoverEnded(this.environment, report);
+    return report;
+  }
+
+  async snapshot(): Promise<VmSnapshot> {
+    return (await this.lastLook.renew()).vm;
+  }
+
+  async world({ host }: Pick<ResolvedRequest, 'host'>, { vm }: Look): Promise<World> {
+    return {
+      address: this.link.address,
+      vm,
+      host,
+      attachments: await readAttachments(this.runner),
+      leaving: await readLeaving(this.runner),
+      reservations: await this.runner.context.reservations.list(),
+      quarantine: await this.runner.quarantine.list(),
+      planId: newPlanId(),
+    };
+  }
+
+  /** Host addresses of what is in the VM, or is on record as being there. */
+  async hostDevices(): Promise<ReadonlySet<string>> {
+    const attachments = await readAttachments(this.runner);
+    const { devices } = await this.snapshot();
+    return new Set([
+      ...attachments.flatMap(({ functions }) => functions.flatMap(({ host }) => host ?? [])),
+      ...devices.flatMap(({ host, sysfsdev }) => host ?? sysfsdev?.split('/').at(-1) ?? []),
+    ]);
+  }
+
+  /** Tells everyone who listens of what left unasked, as far as it is now. */
+  tell(result: HotplugResult): void {
+    const departure = departureOf(result);
+    if (departure.planId !== undefined) this.#departed.add(departure.planId);
+    for (const listener of this.#listeners) {
+      try {
+        listener(departure);
+      } catch (error) {
+        this.environment.logger.warn({ error: String(error) }, 'a listener failed');
+      }
+    }
+  }
+
+  /** Whether this session saw what the attach plan had put in leave unasked. */
+  sawLeave(planId: string): boolean {
+    return this.#departed.has(planId);
+  }
+
+  onDeparture(listener: (departure: Departure) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.onIdle();
+    await this.link.close();
+  }
+}
