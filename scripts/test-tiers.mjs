@@ -12,7 +12,11 @@ import { missingFor } from './lab/capability.mjs';
 export const TIERS = [
   { name: 'unit', setUp: [], missing: () => [] },
   { name: 'replay', setUp: [], missing: () => [] },
-  { name: 'qemu', setUp: ['lab'], missing: () => missingFor('guest') },
+  {
+    name: 'qemu',
+    setUp: ['lab'],
+    missing: () => [...new Set([...missingFor('guest'), ...missingFor('ovmf')])],
+  },
   { name: 'lab', setUp: ['lab'], missing: () => missingFor('vfio-host') },
   { name: 'container', setUp: ['lab', 'docker'], missing: () => missingFor('container') },
 ];

@@ -39,22 +39,29 @@ export class RemovalRequests {
   readonly #clock: Clock;
   /** When this process asked last, by id. */
   readonly #asked = new Map<string, Asked>();
+  /** Ids that the guest declined to release, since it was asked. */
+  readonly #declined = new Set<string>();
 
   constructor(vm: VmLink, clock: Clock) {
     this.#vm = vm;
     this.#clock = clock;
-    vm.onEvent(({ event }) => {
-      if (event !== 'RESET') return;
-      for (const id of this.#asked.keys()) this.#asked.set(id, { atMs: -Infinity, lost: true });
+    vm.onEvent(({ event, data: { device } }) => {
+      if (event === 'RESET') this.#forgetAsking();
+      // It may come before the reply to the request, when nobody waits yet.
+      if (event === 'DEVICE_UNPLUG_GUEST_ERROR' && typeof device === 'string') {
+        this.#declined.add(device);
+      }
     });
   }
 
   /**
    * Asks now. An answer means "requested", never "removed".
    *
+   * @param ids everything that goes with it.
    * @throws {CommandError} for a lasting refusal.
    */
-  async ask(id: string): Promise<RemovalRequest> {
+  async ask(id: string, ids: readonly string[] = [id]): Promise<RemovalRequest> {
+    for (const each of ids) this.#declined.delete(each);
     const request = await this.#send(id);
     const lost = request.kind === 'joined' && this.#asked.get(id)?.lost === true;
     if (request.kind === 'gone') this.#asked.delete(id);
@@ -67,6 +74,17 @@ export class RemovalRequests {
     const asked = this.#asked.get(id);
     if (asked === undefined) return 0;
     return Math.max(0, asked.atMs + (asked.lost ? LOST_MS : HEARD_MS) - this.#clock.now());
+  }
+
+  /** One of the ids that the guest declined to release since it was asked; told once. */
+  takeDeclined(ids: readonly string[]): string | undefined {
+    const declined = ids.find((id) => this.#declined.has(id));
+    for (const id of ids) this.#declined.delete(id);
+    return declined;
+  }
+
+  #forgetAsking(): void {
+    for (const id of this.#asked.keys()) this.#asked.set(id, { atMs: -Infinity, lost: true });
   }
 
   async #send(id: string): Promise<RemovalRequest> {

@@ -1,7 +1,5 @@
-import type { Clock } from '../clock.js';
-import type { QmpEvent } from '../qmp/session.js';
 import { UnplugRefusedError } from '../engine/step-errors.js';
-import type { VmLink } from './vm-link.js';
+import type { StepContext } from './context.js';
 
 /** No event tells that a group node was closed or that a busy slot calmed down. */
 export const LOOK_AGAIN_MS = 250;
@@ -13,27 +11,25 @@ export const LOOK_AGAIN_MS = 250;
  * @throws {UnplugRefusedError} when the guest declines to release one of the ids.
  */
 export async function watchRemoval(watch: {
-  readonly vm: VmLink;
-  readonly clock: Clock;
+  readonly context: Pick<StepContext, 'vm' | 'clock' | 'removals'>;
   readonly signal: AbortSignal;
   readonly ids: readonly string[];
   readonly atMostMs: number;
   readonly isOver: () => Promise<boolean>;
 }): Promise<void> {
-  const { vm, clock, signal, ids, atMostMs, isOver } = watch;
+  const { context, signal, ids, atMostMs, isOver } = watch;
+  const { vm, clock, removals } = context;
   const endsAt = clock.now() + atMostMs;
   let wake: () => void = () => undefined;
-  let refusal: UnplugRefusedError | undefined;
   let wasReset = false;
   let prompted = false;
   const prompt = () => {
     prompted = true;
     wake();
   };
-  const stopListening = vm.onEvent((event) => {
-    refusal ??= refusalIn(event, ids);
-    wasReset ||= event.event === 'RESET';
-    if (PROMPTS.has(event.event)) prompt();
+  const stopListening = vm.onEvent(({ event }) => {
+    wasReset ||= event === 'RESET';
+    if (PROMPTS.has(event)) prompt();
   });
   signal.addEventListener('abort', prompt);
   try {
@@ -41,7 +37,8 @@ export async function watchRemoval(watch: {
     while (!signal.aborted) {
       prompted = false;
       if (await isOver()) return;
-      if (refusal !== undefined) throw refusal;
+      const declined = removals.takeDeclined(ids);
+      if (declined !== undefined) throw declinedBy(declined);
       const leftMs = endsAt - clock.now();
       if (wasReset || leftMs <= 0) return;
       const woken = new Promise<void>((resolve) => (wake = resolve));
@@ -63,15 +60,9 @@ const PROMPTS: ReadonlySet<string> = new Set([
   'RESUME',
 ]);
 
-function refusalIn(
-  { event, data }: QmpEvent,
-  ids: readonly string[],
-): UnplugRefusedError | undefined {
-  const { device } = data;
-  if (event !== 'DEVICE_UNPLUG_GUEST_ERROR' || typeof device !== 'string') return undefined;
-  if (!ids.includes(device)) return undefined;
-  return new UnplugRefusedError('UNPLUG_REFUSED', `The guest declined to release ${device}`, {
+function declinedBy(id: string): UnplugRefusedError {
+  return new UnplugRefusedError('UNPLUG_REFUSED', `The guest declined to release ${id}`, {
     remedy: 'stop using the device in the guest, then detach again',
-    details: { id: device },
+    details: { id },
   });
 }

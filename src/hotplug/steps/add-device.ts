@@ -70,14 +70,13 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
     }
   },
 
-  wait: ({ id }, { vm, clock, removals }, signal) =>
+  wait: ({ id }, context, signal) =>
     watchRemoval({
-      vm,
-      clock,
+      context,
       signal,
       ids: [id],
-      atMostMs: Math.max(LOOK_AGAIN_MS, removals.dueMs(id)),
-      isOver: async () => (await presenceOf(vm, id)) === 'absent',
+      atMostMs: Math.max(LOOK_AGAIN_MS, context.removals.dueMs(id)),
+      isOver: async () => (await presenceOf(context.vm, id)) === 'absent',
     }),
 };
 

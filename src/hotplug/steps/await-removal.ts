@@ -28,8 +28,7 @@ export const awaitRemoval: StepHandler<AwaitRemoval, StepContext> = {
 
   wait: (step, context, signal) =>
     watchRemoval({
-      vm: context.vm,
-      clock: context.clock,
+      context,
       signal,
       ids: step.ids,
       atMostMs: nextAskMs(step, context),

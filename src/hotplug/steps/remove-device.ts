@@ -7,29 +7,28 @@ import { LOOK_AGAIN_MS, watchRemoval } from '../watch-removal.js';
 
 /** Asks the guest to release one port's slot. Whether it does is AwaitRemoval's business. */
 export const removeDevice: StepHandler<RemoveDevice, StepContext> = {
-  async do({ id }, { vm, removals }) {
+  async do({ id, ids }, { vm, removals }) {
     if ((await presenceOf(vm, id)) === 'absent') return;
-    const request = await removals.ask(id);
+    const request = await removals.ask(id, ids);
     return request.kind === 'busy' ? { waiting: `${id}: ${request.why}` } : undefined;
   },
 
   /** The request leaves no trace that could be read: asking again is harmless and settles it. */
-  async probe({ id }, { removals }) {
+  async probe({ id, ids }, { removals }) {
     try {
-      await removals.ask(id);
+      await removals.ask(id, ids);
       return 'present';
     } catch (error) {
       return error instanceof CommandError ? 'absent' : 'unreadable';
     }
   },
 
-  wait: ({ id, ids }, { vm, clock }, signal) =>
+  wait: ({ id, ids }, context, signal) =>
     watchRemoval({
-      vm,
-      clock,
+      context,
       signal,
       ids,
       atMostMs: LOOK_AGAIN_MS,
-      isOver: async () => (await presenceOf(vm, id)) === 'absent',
+      isOver: async () => (await presenceOf(context.vm, id)) === 'absent',
     }),
 };
