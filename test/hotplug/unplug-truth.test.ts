@@ -134,9 +134,11 @@ describe.each(['acpi', 'native'] as const)('with %s hot-plug', (hotplug) => {
     const world = worldOf({ hotplug, guest: GUESTS.slow });
     await operate(world, (vm) => vm.attach({ device: ACCELERATOR, wait: 'placed' }));
     const detaching = operate(world, (vm) => vm.detach(ACCELERATOR));
-    await after(world, 50);
+    const { machine } = world.vm();
+    const wasAsked = () => machine.find(ID)?.unplugLatchMs !== undefined;
+    while (!wasAsked()) await after(world, 1);
     const path = `/machine/peripheral/${ID}`;
-    world.vm().machine.emit('DEVICE_UNPLUG_GUEST_ERROR', { device: ID, path });
+    machine.emit('DEVICE_UNPLUG_GUEST_ERROR', { device: ID, path });
     await expect(detaching).rejects.toMatchObject({
       name: 'UnplugRefusedError',
       code: 'UNPLUG_REFUSED',
