@@ -1,5 +1,7 @@
+import { isAbsolute } from 'node:path';
 import { systemClock, type Clock } from '../clock.js';
 import { createFileStore, type Boundary, type Liveness, type StateStore } from '../engine/index.js';
+import { InputError } from '../errors.js';
 import type { HostEffects } from '../host/effects.js';
 import type { HostRoots } from '../host/roots.js';
 import { createHostEffects } from '../host/real-effects.js';
@@ -34,9 +36,15 @@ export interface EnvironmentOptions {
   readonly onBoundary?: Environment['onBoundary'];
 }
 
-/** This host as it is. */
+/**
+ * This host as it is.
+ *
+ * @throws {InputError} `BAD_ARGUMENT` for a directory that is no absolute path.
+ */
 export function createEnvironment(options: EnvironmentOptions = {}): Environment {
   const { stateDir = DEFAULT_RUN_DIR, runDir = DEFAULT_RUN_DIR, roots, onBoundary } = options;
+  checkDirectory('state directory', stateDir);
+  checkDirectory('run directory', runDir);
   const effects = createHostEffects({ roots });
   return {
     effects,
@@ -47,4 +55,16 @@ export function createEnvironment(options: EnvironmentOptions = {}): Environment
     logger: options.logger ?? silentLogger,
     onBoundary,
   };
+}
+
+/** A relative one would be another for each working directory, and so no record shared by all. */
+function checkDirectory(what: string, path: string): void {
+  if (isAbsolute(path) && !path.includes('\0')) return;
+  throw new InputError(
+    'BAD_ARGUMENT',
+    `The ${what} must be an absolute path, not ${JSON.stringify(path)}`,
+    {
+      remedy: 'for example /run/qmplug',
+    },
+  );
 }

@@ -1,0 +1,327 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as main from '../../src/index.js';
+import { QmplugError } from '../../src/errors.js';
+import * as qmp from '../../src/qmp/index.js';
+import * as testing from '../../src/testing.js';
+import { readySession, type ReadySession } from '../qmp/memory-peer.js';
+import { ACCELERATOR, createHostWorld, openSimulatedVm, runTask } from '../hotplug/simulated.js';
+import { callablesOf, everyExport } from './every-export.js';
+
+type Attempt = () => unknown;
+/** Bad input by title; each is refused with one of our errors, or answered with `false`. */
+type Rows = Readonly<Record<string, Attempt>>;
+
+/** Whatever its types allow is good: there is nothing to refuse. */
+const TAKES_ALL = 'takes whatever its types allow';
+/** Moves within something that was refused or checked when it was made. */
+const HANDLE = 'a handle that was made by something in this table';
+
+let ready: ReadySession;
+beforeAll(async () => {
+  ready = await readySession();
+});
+afterAll(() => ready.session.close());
+const session = () => ready.session;
+
+const anything = <T>(value: unknown) => value as T;
+const host: main.HostSnapshot = {
+  ...anything<main.HostSnapshot>({}),
+  devices: new Map(),
+  groups: new Map(),
+};
+const boot = (change: Partial<main.BootRequest>) => () =>
+  main.planBoot({
+    machine: 'q35',
+    rootPorts: 2,
+    firmware: 'seabios',
+    memoryBytes: 1n << 30n,
+    ...change,
+  });
+const onVm = (work: (vm: main.Vm) => Promise<unknown>) => async () => {
+  const world = createHostWorld({ seed: 1, guest: { kind: 'linux' } });
+  const before = world.snapshot();
+  const process = world.startController();
+  try {
+    await runTask(world, process, async () => {
+      await using vm = await openSimulatedVm(process);
+      await work(vm);
+    });
+  } finally {
+    expect(world.snapshot()).toBe(before);
+    expect(world.vm().machine.devices.every(({ hotplugged }) => !hotplugged)).toBe(true);
+  }
+};
+const environment = main.createEnvironment({ stateDir: '/nonexistent', runDir: '/nonexistent' });
+
+const VM_WAITS = { timeoutMs: -1 };
+
+const MAIN: Readonly<Record<string, Rows | string>> = {
+  bootPlanToJson: TAKES_ALL,
+  compareBdf: { 'no addresses': () => main.compareBdf(anything('x'), anything('y')) },
+  createEnvironment: {
+    'a state directory of no name': () => main.createEnvironment({ stateDir: '' }),
+    'a relative state directory': () => main.createEnvironment({ stateDir: 'state' }),
+    'a relative run directory': () => main.createEnvironment({ runDir: './run' }),
+    'NUL in a directory': () => main.createEnvironment({ stateDir: '/run/\0' }),
+  },
+  escapeControl: TAKES_ALL,
+  findCulprits: TAKES_ALL,
+  formatGuestPath: TAKES_ALL,
+  formatSize: TAKES_ALL,
+  isDeviceId: { digits: () => main.isDeviceId('0'), 'a slash': () => main.isDeviceId('a/b') },
+  isJsonObject: { null: () => main.isJsonObject(null), 'a list': () => main.isJsonObject([]) },
+  openVm: {
+    'no address': () => main.openVm('', { environment }),
+    'a name': () => main.openVm('vm', { environment }),
+    'another protocol': () => main.openVm('ftp://host', { environment }),
+    'no port': () => main.openVm('tcp:host', { environment }),
+    'an open quote': () => main.openVm("exec:sh 'x", { environment }),
+    'a socket that is not there': () => main.openVm('/nonexistent/vm.sock', { environment }),
+  },
+  parseJson: {
+    nothing: () => main.parseJson(''),
+    'half an object': () => main.parseJson('{'),
+    'two values': () => main.parseJson('1 2'),
+  },
+  parseSelector: {
+    nothing: () => main.parseSelector(''),
+    'a path': () => main.parseSelector('../../etc'),
+    'function 8': () => main.parseSelector('0000:3b:00.8'),
+  },
+  parseSize: { nothing: () => main.parseSize(''), 'a fraction': () => main.parseSize('1.5G') },
+  planBoot: {
+    'no ports': boot({ rootPorts: 0 }),
+    'half a port': boot({ rootPorts: 1.5 }),
+    'NaN ports': boot({ rootPorts: NaN }),
+    'another machine': boot({ machine: 'q35,accel=tcg' }),
+    'no RAM': boot({ memoryBytes: 0n }),
+    'a negative window': boot({ windowBytes: -1n }),
+    'a window that does not fit': boot({ windowBytes: 1n << 50n }),
+    '31 address bits': boot({ physBits: 31 }),
+  },
+  portNeeds: {
+    'a device that is not there': () => main.portNeeds(host, anything(ACCELERATOR), 'group'),
+  },
+  portToJson: TAKES_ALL,
+  readHostSnapshot: TAKES_ALL,
+  recoverHost: TAKES_ALL,
+  renderTopology: TAKES_ALL,
+  selectDevice: {
+    'no selector': () => main.selectDevice('gpu', new Map()),
+    'a device that is not there': () => main.selectDevice(ACCELERATOR, new Map()),
+  },
+  stringifyJson: {
+    NaN: () => main.stringifyJson(NaN),
+    'a function': () => main.stringifyJson(anything(() => 1)),
+  },
+  topologyOf: TAKES_ALL,
+  topologyToJson: TAKES_ALL,
+  'Vm.planAttach': {
+    'no device': onVm((vm) => vm.planAttach({ device: 'gpu' })),
+    'a device that is not there': onVm((vm) => vm.planAttach({ device: '0000:99:00.0' })),
+  },
+  'Vm.attach': {
+    'no device': onVm((vm) => vm.attach({ device: 'gpu' })),
+    'a port that is not there': onVm((vm) => vm.attach({ device: ACCELERATOR, port: 'rp9' })),
+    'an id that is none': onVm((vm) => vm.attach({ emulate: { driver: 'edu' }, id: 'a/b' })),
+    'no driver': onVm((vm) => vm.attach({ emulate: {}, id: 'd0' })),
+    'a driver that is not allowed': onVm((vm) =>
+      vm.attach({ emulate: { driver: 'ivshmem-plain' }, id: 'd0' }),
+    ),
+    'a property that opens a file': onVm((vm) =>
+      vm.attach({ emulate: { driver: 'edu', romfile: '/etc/shadow' }, id: 'd0' }),
+    ),
+    'a BAR that aborts QEMU': onVm((vm) =>
+      vm.attach({ emulate: { driver: 'pci-testdev', membar: 3 << 20 }, id: 'd0' }),
+    ),
+    'a BAR that no port takes': onVm((vm) =>
+      vm.attach({ emulate: { driver: 'pci-testdev', membar: 2 ** 45 }, id: 'd0' }),
+    ),
+    'a place of its own': onVm((vm) =>
+      vm.attach({ emulate: { driver: 'edu', bus: 'pcie.0' }, id: 'd0' }),
+    ),
+    'a negative timeout': onVm((vm) => vm.attach({ device: ACCELERATOR }, VM_WAITS)),
+    'a timeout of NaN': onVm((vm) => vm.attach({ device: ACCELERATOR }, { timeoutMs: NaN })),
+  },
+  'Vm.planDetach': { 'neither id nor device': onVm((vm) => vm.planDetach('a/b')) },
+  'Vm.detach': {
+    nothing: onVm((vm) => vm.detach('')),
+    'neither id nor device': onVm((vm) => vm.detach('a/b')),
+    'a port': onVm((vm) => vm.detach('rp0')),
+    'a negative timeout': onVm((vm) => vm.detach('d0', VM_WAITS)),
+  },
+  'Vm.status': { 'a negative timeout': onVm((vm) => vm.status(VM_WAITS)) },
+  'Vm.inspect': TAKES_ALL,
+  'Vm.snapshot': TAKES_ALL,
+  'Vm.recover': { 'a negative timeout': onVm((vm) => vm.recover(VM_WAITS)) },
+  'Vm.onDeparture': TAKES_ALL,
+  'Vm.close': TAKES_ALL,
+};
+
+const testdev = { driver: 'pci-testdev', id: 'd0', bus: 'rp0', addr: '0x0' };
+const reply = (value: unknown) => anything<Parameters<typeof qmp.readPciTree>[0]>(value);
+
+const QMP: Readonly<Record<string, Rows | string>> = {
+  checkCommand: {
+    'a command that is not allowed': () => qmp.checkCommand('quit', undefined),
+    'an argument too many': () => qmp.checkCommand('query-pci', { x: 1 }),
+  },
+  checkDeviceAdd: {
+    'a number for addr': () => qmp.checkDeviceAdd({ ...testdev, addr: anything(0) }),
+    'no bus': () => qmp.checkDeviceAdd(anything({ driver: 'edu', id: 'd0', addr: '0x0' })),
+  },
+  childType: TAKES_ALL,
+  classifyFailure: TAKES_ALL,
+  closeFd: { 'a digit first': () => qmp.closeFd(session(), '1fd') },
+  connectQmp: { 'no address': () => qmp.connectQmp('') },
+  connectTransport: {
+    'no port': () => qmp.connectTransport(anything({ kind: 'tcp', host: 'x', port: -1 })),
+  },
+  cont: TAKES_ALL,
+  deviceAdd: {
+    'an id with a slash': () => qmp.deviceAdd(session(), { ...testdev, id: 'a/b' }),
+    'a driver that is not allowed': () => qmp.deviceAdd(session(), { ...testdev, driver: 'x' }),
+  },
+  deviceDel: { 'no id': () => qmp.deviceDel(session(), '') },
+  deviceListProperties: {
+    'a type with a newline': () => qmp.deviceListProperties(session(), 'a\nb'),
+  },
+  formatAddress: TAKES_ALL,
+  isAllowedCommand: { quit: () => qmp.isAllowedCommand('quit') },
+  isDeviceId: { nothing: () => qmp.isDeviceId('') },
+  objectAddIommufd: { 'an id with a blank': () => qmp.objectAddIommufd(session(), { id: 'a b' }) },
+  objectDel: { 'no id': () => qmp.objectDel(session(), '') },
+  openSession: TAKES_ALL,
+  openWindow: TAKES_ALL,
+  parseAddress: {
+    nothing: () => qmp.parseAddress(''),
+    'port 0': () => qmp.parseAddress('tcp:x:0'),
+  },
+  parseJson: { 'half a text': () => qmp.parseJson('"') },
+  qomGet: { 'a bare name': () => qmp.qomGet(session(), 'rp0', 'addr') },
+  qomGetBoolean: { 'a bare name': () => qmp.qomGetBoolean(session(), 'rp0', 'hotplug') },
+  qomGetDevfn: { 'a bare name': () => qmp.qomGetDevfn(session(), 'rp0') },
+  qomGetString: { 'a bare name': () => qmp.qomGetString(session(), 'rp0', 'type') },
+  qomGetUint64: { 'a bare name': () => qmp.qomGetUint64(session(), 'rp0', 'mem-reserve') },
+  qomList: { 'a bare name': () => qmp.qomList(session(), 'rp0') },
+  qomListGet: { 'a bare name': () => qmp.qomListGet(session(), ['rp0']) },
+  qomListProperties: { 'a newline': () => qmp.qomListProperties(session(), 'a\nb') },
+  queryCommands: TAKES_ALL,
+  queryMachines: TAKES_ALL,
+  queryMemorySizeSummary: TAKES_ALL,
+  queryMigrate: TAKES_ALL,
+  queryName: TAKES_ALL,
+  queryPci: TAKES_ALL,
+  queryQmpSchema: TAKES_ALL,
+  queryStatus: TAKES_ALL,
+  queryTarget: TAKES_ALL,
+  queryUuid: TAKES_ALL,
+  queryVersion: TAKES_ALL,
+  readMessage: {
+    'no JSON': () => qmp.readMessage('x'),
+    'a list': () => qmp.readMessage('[]'),
+  },
+  readPciTree: HANDLE,
+  stop: TAKES_ALL,
+  stringifyJson: { infinity: () => qmp.stringifyJson(Infinity) },
+  systemReset: TAKES_ALL,
+  writeRequest: TAKES_ALL,
+  'QmpClient.execute': {
+    'a command that is not allowed': () => session().execute('quit'),
+    'an argument of another type': () => session().execute('device_del', { id: 1 }),
+  },
+  'QmpClient.close': TAKES_ALL,
+  'QmpClient.onEvent': TAKES_ALL,
+};
+
+const header = '{"qmplug":1,"qemu":"7.2.22","machine":"q35","scenario":"x","origin":"recorded"}\n';
+/** Settings of a simulated world are the test's own; what QEMU would refuse is an Error that says so. */
+const SETTINGS = 'makes a simulated part out of settings that its types describe';
+
+const TESTING: Readonly<Record<string, Rows | string>> = {
+  argumentsOf: SETTINGS,
+  audioFunction: SETTINGS,
+  compareTranscripts: TAKES_ALL,
+  configFromArguments: SETTINGS,
+  createPlayer: TAKES_ALL,
+  createWorld: SETTINGS,
+  diffMessages: TAKES_ALL,
+  diffValues: TAKES_ALL,
+  formatDifferences: TAKES_ALL,
+  formatEntry: TAKES_ALL,
+  formatHeader: TAKES_ALL,
+  formatTranscript: TAKES_ALL,
+  gpuFunction: SETTINGS,
+  nicFunction: SETTINGS,
+  nvmeFunction: SETTINGS,
+  parseTranscript: {
+    nothing: () => testing.parseTranscript(''),
+    'no header': () => testing.parseTranscript('{"t":0,"dir":"in","msg":{}}\n'),
+    'another direction': () => testing.parseTranscript(`${header}{"t":0,"dir":"up","msg":{}}\n`),
+    'time that runs backwards': () =>
+      testing.parseTranscript(
+        `${header}{"t":5,"dir":"in","msg":{"event":"STOP"}}\n{"t":-1,"dir":"in","msg":{"event":"STOP"}}\n`,
+      ),
+    'half a line': () => testing.parseTranscript(`${header}{"t":0,`),
+  },
+  portFunction: SETTINGS,
+  recordTransport: TAKES_ALL,
+  rootPorts: SETTINGS,
+  simulateQemu: SETTINGS,
+  simulatedEffects: SETTINGS,
+  snapshotKernel: TAKES_ALL,
+};
+
+const TABLES = { '.': MAIN, './qmp': QMP, './testing': TESTING };
+
+async function refuses(attempt: Attempt): Promise<void> {
+  const sent = ready.peer.requests.length;
+  let answer: unknown;
+  try {
+    answer = await attempt();
+  } catch (error) {
+    expect(error).toBeInstanceOf(QmplugError);
+    expect(error).toMatchObject({ code: expect.stringMatching(/^[A-Z_]+$/) as unknown });
+    expect(ready.peer.requests).toHaveLength(sent);
+    return;
+  }
+  expect(answer).toBe(false);
+}
+
+describe.each(Object.entries(TABLES))('import %j', (_, table) => {
+  const rows = Object.entries(table).flatMap(([name, attempts]) =>
+    typeof attempts === 'string'
+      ? []
+      : Object.entries(attempts).map(([title, attempt]) => [name, title, attempt] as const),
+  );
+  it.each(rows)('%s refuses %s', (_name, _title, attempt) => refuses(attempt));
+});
+
+it('has bad input, or the reason why there is none, for everything that can be called', async () => {
+  const exported = await everyExport();
+  expect([...exported.keys()].sort()).toEqual(Object.keys(TABLES).sort());
+  const missing = [...exported].flatMap(([subpath, names]) => {
+    const table: Readonly<Record<string, unknown>> = TABLES[subpath as keyof typeof TABLES];
+    return callablesOf(names)
+      .filter((name) => !(name in table) && !HANDLES.has(name.split('.')[0] ?? ''))
+      .map((name) => `${subpath} ${name}`);
+  });
+  expect(missing).toEqual([]);
+});
+
+/** Classes whose instances are handed out by what is in the tables. */
+const HANDLES: ReadonlySet<string> = new Set([
+  'EventSubscription',
+  'JsonFramer',
+  'ControllerProcess',
+  'Faults',
+  'Guest',
+  'Kernel',
+  'Machine',
+  'MemoryStore',
+  'Random',
+  'Trace',
+  'VirtualClock',
+  'VirtualMachine',
+  'World',
+]);
