@@ -159,7 +159,6 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
 };
 
 const testdev = { driver: 'pci-testdev', id: 'd0', bus: 'rp0', addr: '0x0' };
-const reply = (value: unknown) => anything<Parameters<typeof qmp.readPciTree>[0]>(value);
 
 const QMP: Readonly<Record<string, Rows | string>> = {
   checkCommand: {

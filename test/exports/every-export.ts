@@ -25,10 +25,12 @@ export async function everyExport(): Promise<ReadonlyMap<string, Record<string, 
 export function callablesOf(exported: Readonly<Record<string, unknown>>): readonly string[] {
   return Object.entries(exported).flatMap(([name, value]) => {
     if (typeof value !== 'function') return [];
-    if (!isClass(value)) return [name];
-    if (value.prototype instanceof Error) return [];
-    const methods = Object.getOwnPropertyNames(value.prototype).filter(
-      (method) => method !== 'constructor' && isMethod(value.prototype, method),
+    const made: object = value;
+    if (!isClass(made)) return [name];
+    const { prototype } = made;
+    if (prototype instanceof Error) return [];
+    const methods = Object.getOwnPropertyNames(prototype).filter(
+      (method) => method !== 'constructor' && isMethod(prototype, method),
     );
     return methods.map((method) => `${name}.${method}`);
   });

@@ -84,9 +84,10 @@ export const guestScenarios = [
         intervention: {
           guest: 'for power in /sys/bus/pci/slots/*/power; do echo 0 >$power || exit 1; done',
           until: 'DEVICE_DELETED d0',
+          departs: 'd0',
         },
       },
-      recover({ finished: ['detach d0'] }),
+      recover({}),
       status({ ports: { rp0: 'free' } }),
     ],
     events: ['DEVICE_DELETED d0'],

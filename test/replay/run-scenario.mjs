@@ -96,6 +96,11 @@ export async function runScenario(scenario, library, stage) {
     'the session',
   );
 
+  const departures = watchEvents();
+  vm.onDeparture(({ ids, state }) => {
+    if (state !== 'pending') departures.add({ event: 'left', data: { device: ids.join() } });
+  });
+
   /**
    * @template T
    * @param {string | undefined} event
@@ -108,8 +113,12 @@ export async function runScenario(scenario, library, stage) {
     return result;
   };
   /** @param {Intervention} intervention */
-  const intervene = (intervention) =>
-    untilEvent(intervention.until, () => stage.intervene(intervention));
+  const intervene = async (intervention) => {
+    await untilEvent(intervention.until, () => stage.intervene(intervention));
+    const { departs } = intervention;
+    if (departs === undefined) return;
+    await stage.orStalled(departures.wait(`left ${departs}`), `the departure of ${departs}`);
+  };
 
   /** @type {(Outcome | undefined)[]} */
   const outcomes = [];

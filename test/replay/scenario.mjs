@@ -16,6 +16,7 @@
  * @property {Readonly<Record<string, unknown>>} [arguments]
  * @property {string} [guest] a shell command
  * @property {string} [until] the event after which the scenario goes on, as in {@link Scenario.events}
+ * @property {string} [departs] the id that the controller is to give up by itself before the scenario goes on
  */
 
 /**

@@ -1,0 +1,90 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createEnvironment, openVm, type Departure, type Vm } from '../../src/index.js';
+import { bootGuest, rootPort, type Guest } from '../support/qemu.js';
+
+const RNG = { driver: 'virtio-rng-pci' };
+const UNPLUGGED = { removals: [{ id: 'd0', state: 'unplugged' }], pending: undefined };
+const PATIENCE = { timeoutMs: 90_000 };
+
+/** What the tracker does about a removal, on a real QEMU with a Linux guest. */
+describe.each(['acpi', 'native'] as const)('%s hot-plug', (hotplug) => {
+  const directory = mkdtempSync(join(tmpdir(), 'qmplug-'));
+  const environment = createEnvironment({ stateDir: directory, runDir: directory });
+  let guest: Guest;
+  let vm: Vm;
+  beforeAll(async () => {
+    const args = [rootPort('rp0', 2), rootPort('rp1', 3)].flat();
+    guest = await bootGuest({ hotplug, args });
+    vm = await openVm(guest.qmpPath, { environment });
+  });
+  afterAll(async () => {
+    await vm.close();
+    await guest.kill();
+    rmSync(directory, { recursive: true });
+  });
+
+  const attach = () => vm.attach({ emulate: RNG, id: 'd0' }, PATIENCE);
+  const isThere = (list: readonly { deviceId: number }[]) =>
+    list.some(({ deviceId }) => deviceId === 0x1044);
+  const attachAndSee = async () => {
+    await attach();
+    await guest.waitForPci(isThere);
+  };
+
+  it('shows the mechanism of each port', async () => {
+    const { ports } = await vm.status();
+    expect(ports.map(({ mechanism }) => mechanism)).toEqual([hotplug, hotplug]);
+  });
+
+  it('takes out what was attached the moment before', async () => {
+    await attach();
+    expect(await vm.detach('d0', PATIENCE)).toMatchObject(UNPLUGGED);
+  });
+
+  it('joins a removal that another client waits for', async () => {
+    await attachAndSee();
+    const other = await openVm(guest.otherQmpPath, { environment });
+    const both = await Promise.all([vm.detach('d0', PATIENCE), other.detach('d0', PATIENCE)]);
+    await other.close();
+    for (const { removals } of both) expect(removals).toMatchObject([{ id: 'd0' }]);
+    expect((await vm.inspect()).removals).toEqual([]);
+    expect((await vm.inspect()).ports[0]).toMatchObject({ state: 'free' });
+  });
+
+  it('says that the VM is paused, and finishes once it runs', async () => {
+    await attachAndSee();
+    await guest.qmp.execute('stop');
+    const paused = await vm.detach('d0', { timeoutMs: 1_500 });
+    expect(paused).toMatchObject({ removals: [{ id: 'd0', state: 'pending' }] });
+    expect(paused.pending).toContain('the VM is paused');
+    await guest.qmp.execute('cont');
+    expect(await vm.detach('d0', PATIENCE)).toMatchObject(UNPLUGGED);
+  });
+
+  it('gives back at once what the guest switches off by itself, and tells', async () => {
+    await attachAndSee();
+    const departed = new Promise<Departure>((resolve) => vm.onDeparture(resolve));
+    const off =
+      'for s in /sys/bus/pci/slots/*; do [ "$(cat $s/power)" = 1 ] && echo 0 > $s/power; done';
+    const switching = guest.run(off);
+    expect(await departed).toMatchObject({ ids: ['d0'], state: 'unplugged' });
+    await switching;
+    const { ports, attachments } = await vm.inspect();
+    expect(attachments).toEqual([]);
+    expect(ports[0]).toMatchObject({ state: 'free' });
+  });
+
+  it('gets over a reset of the VM in the middle of it', async () => {
+    await attachAndSee();
+    if (hotplug === 'acpi') await guest.qmp.execute('stop');
+    const detaching = vm.detach('d0', PATIENCE);
+    const asked = async () => (await vm.inspect()).ports[0]?.state === 'pending';
+    await expect.poll(asked, { timeout: 10_000, interval: 20 }).toBe(true);
+    await guest.qmp.execute('system_reset');
+    if (hotplug === 'acpi') await guest.qmp.execute('cont');
+    expect(await detaching).toMatchObject(UNPLUGGED);
+  });
+});
