@@ -1,5 +1,6 @@
 import { orElse } from '../known.js';
 import type { Attachment } from '../plan/attachment.js';
+import { hostBehind } from '../plan/host-behind.js';
 import { formatAddr } from '../plan/placement.js';
 import type { PciBusInfo, PciDeviceInfo } from '../qmp/query-pci.js';
 import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
@@ -111,7 +112,7 @@ function describeFunction(id: string, device: VmDevice, { vm, pci }: View): Func
   const info = findById(pci, id);
   return {
     id,
-    host: device.host,
+    host: hostBehind(device),
     port: portOf(vm.ports, device)?.id ?? '',
     addr: devno ?? (devfn === undefined ? '' : formatAddr(devfn >> 3, devfn & 7)),
     guestPath: text ?? '',

@@ -14,6 +14,7 @@ import { EMULATED_ADD_DEADLINE_MS, vfioAddDeadlineMs } from './deadlines.js';
 import { emulatedBars } from './emulated-bars.js';
 import { fitOnPort } from './fit.js';
 import { functionIdOf } from './identify.js';
+import { hostBehind } from './host-behind.js';
 import { placeIn, placeOnPci } from './place-in.js';
 import { groupBySlot } from './placement.js';
 import type { EmulatedRequest, MdevAttachRequest, PlanRequest, VfioRequest } from './request.js';
@@ -247,11 +248,6 @@ function vmNotLocal(vm: VmSnapshot): RefusedError {
       details: { vm: vm.key, address, reason: reason ?? null },
     },
   );
-}
-
-/** The host function behind a VM's device, by either property. */
-function hostBehind(device: VmDevice): string | undefined {
-  return device.host ?? device.sysfsdev?.slice(device.sysfsdev.lastIndexOf('/') + 1);
 }
 
 function alreadyAttached(

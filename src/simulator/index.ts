@@ -18,7 +18,13 @@ export {
 } from './faults.js';
 export { GUESTS, type GuestConfig } from './guest-config.js';
 export { Guest } from './guest.js';
-export type { FunctionConfig, HostConfig, ProcessConfig, SriovConfig } from './host/config.js';
+export type {
+  FunctionConfig,
+  HostConfig,
+  MdevTypeConfig,
+  ProcessConfig,
+  SriovConfig,
+} from './host/config.js';
 export { simulatedEffects, type EffectsOptions } from './host/effects.js';
 export { KernelError } from './host/errno.js';
 export { Kernel, type DeviceRequestListener } from './host/kernel.js';

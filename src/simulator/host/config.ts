@@ -32,6 +32,10 @@ export interface FunctionConfig {
   /** Config space reads as all ones. */
   readonly dead?: boolean;
   readonly sriov?: SriovConfig;
+  /** Types of mediated devices it can make, by name. */
+  readonly mdevTypes?: Readonly<Record<string, MdevTypeConfig>>;
+  /** Names of the vGPUs it can become while NVIDIA's driver has it, by decimal id. */
+  readonly vgpuTypes?: Readonly<Record<string, string>>;
   /** Network interfaces that exist while the native driver is bound. */
   readonly netdevs?: readonly string[];
   /** Block devices that exist while the native driver is bound, with `major:minor`. */
@@ -40,12 +44,24 @@ export interface FunctionConfig {
   readonly files?: Readonly<Record<string, string>>;
 }
 
+/** A type of mediated device. */
+export interface MdevTypeConfig {
+  readonly name?: string;
+  /** Units the parent has in all, the same for all its types. */
+  readonly capacity: number;
+  /** Units that one of this type takes. Default 1. */
+  readonly units?: number;
+  readonly deviceApi?: string;
+}
+
 export interface SriovConfig {
   readonly totalVfs: number;
   readonly vfDeviceId: number;
   /** VFs enabled at boot. */
   readonly numVfs?: number;
   readonly vfDriver?: string;
+  /** What each VF can become, as in `vgpuTypes` of a function. */
+  readonly vgpuTypes?: Readonly<Record<string, string>>;
   /** Distance of VF 0 and of each next one, in routing ids (SR-IOV 1.1, 3.3.9 and 3.3.10). */
   readonly offset?: number;
   readonly stride?: number;
@@ -76,6 +92,8 @@ export interface HostConfig {
   /** Default true. */
   readonly interruptRemapping?: boolean;
   readonly functions?: readonly FunctionConfig[];
+  /** Parents of mediated devices that are no PCI functions, with their types. */
+  readonly mdevParents?: Readonly<Record<string, Readonly<Record<string, MdevTypeConfig>>>>;
   /** Modules that `loadModule` finds; those of the functions' drivers are always there. */
   readonly modules?: readonly string[];
   /** Modules loaded at boot besides those of bound drivers. */

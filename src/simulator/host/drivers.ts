@@ -30,7 +30,14 @@ export function managesDma(driver: string): boolean {
 }
 
 export function isVfioDriver(driver: string | undefined): boolean {
-  return driver === 'vfio-pci' || (driver?.endsWith('_vfio_pci') ?? false);
+  return (
+    driver === 'vfio-pci' || driver === 'vfio_mdev' || (driver?.endsWith('_vfio_pci') ?? false)
+  );
+}
+
+/** Whether VFIO reaches the function: by its driver, or because NVIDIA's made a vGPU of it. */
+export function servesVfio({ driver, vgpuType }: PciFunction): boolean {
+  return isVfioDriver(driver) || vgpuType !== '0';
 }
 
 /** `vfio-pci` lives in module `vfio_pci`; a module's name never has a dash. */
@@ -57,10 +64,14 @@ export interface ProbeContext {
   readonly groupOwned: boolean;
   /** Whether the function has an IOMMU group. */
   readonly hasGroup: boolean;
+  /** Whether its PF keeps drivers from it: `sriov_drivers_autoprobe` is 0. */
+  readonly keptFromDrivers: boolean;
 }
 
 /** @throws {KernelError} what the driver's probe returns. */
 export function probe(driver: Driver, fn: PciFunction, context: ProbeContext): void {
+  // pci_device_can_probe, Linux 6.12: an override is the way around it.
+  if (context.keptFromDrivers && fn.driverOverride === undefined) throw new KernelError('ENODEV');
   const planned = fn.config.probeErrors?.[driver.name];
   if (planned !== undefined) throw new KernelError(planned);
   if (isVfioDriver(driver.name)) {

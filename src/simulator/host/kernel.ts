@@ -6,6 +6,7 @@ import type { FunctionConfig, HostConfig, ProcessConfig } from './config.js';
 import { DriverRegistry } from './driver-registry.js';
 import { driverMatches, isVfioDriver, moduleOf, probe, type Driver } from './drivers.js';
 import { KernelError } from './errno.js';
+import { Mdevs } from './mdev.js';
 import { createFunction, isBridge, type PciFunction } from './pci-function.js';
 import { ProcessTable, type Process } from './processes.js';
 import { readNumVfs, virtualFunction } from './sriov.js';
@@ -30,6 +31,7 @@ export class Kernel {
   readonly trace: Trace;
   readonly processes = new ProcessTable();
   readonly vfio: Vfio;
+  readonly mdevs: Mdevs;
   readonly parameters = new Map<string, string>([
     ['vfio_iommu_type1/allow_unsafe_interrupts', 'N'],
     ['vfio_iommu_type1/disable_hugepages', 'N'],
@@ -69,13 +71,14 @@ export class Kernel {
     this.clock = clock;
     this.trace = trace;
     this.vfio = new Vfio({
-      members: (group) => this.members(group),
+      members: (group) => [...this.members(group), ...this.#mdevsIn(group)],
       process: (pid) => this.processes.require(pid),
       cdev: config.cdev ?? false,
       interruptRemapping: config.interruptRemapping ?? true,
       allowUnsafeInterrupts: () =>
         this.parameters.get('vfio_iommu_type1/allow_unsafe_interrupts') === 'Y',
     });
+    this.mdevs = new Mdevs(config, this.vfio);
     this.#registry = new DriverRegistry(config);
     for (const fn of config.functions ?? []) this.#discover(fn);
     this.processes.start({
@@ -136,7 +139,8 @@ export class Kernel {
   }
 
   get groups(): readonly number[] {
-    const ids = this.functions.map(({ config }) => config.group).filter((id) => id !== undefined);
+    const all = [...this.functions, ...[...this.mdevs.all.values()].map(({ fn }) => fn)];
+    const ids = all.map(({ config }) => config.group).filter((id) => id !== undefined);
     return [...new Set(ids)].sort((a, b) => a - b);
   }
 
@@ -205,6 +209,7 @@ export class Kernel {
     probe(driver, fn, {
       hasGroup: group !== undefined && this.config.iommu !== 'none',
       groupOwned: group !== undefined && this.vfio.ownerOf(group) !== undefined,
+      keptFromDrivers: fn.physfn !== undefined && this.find(fn.physfn)?.sriov?.autoprobe === false,
     });
     fn.driver = driver.name;
     if (isVfioDriver(driver.name)) this.vfio.deviceBound(fn);
@@ -345,6 +350,46 @@ export class Kernel {
     if (fn.sriov) fn.sriov.numVfs = 0;
   }
 
+  // Mediated devices and vGPUs
+
+  /** What VFIO can open by this name: a function, or an mdev by its UUID. */
+  findVfio(name: string): PciFunction | undefined {
+    return this.find(name) ?? this.mdevs.all.get(name)?.fn;
+  }
+
+  #mdevsIn(group: number): readonly PciFunction[] {
+    return [...this.mdevs.all.values()]
+      .map(({ fn }) => fn)
+      .filter(({ config }) => config.group === group);
+  }
+
+  createMdev(parent: string, type: string, data: string): void {
+    this.loadModule('vfio');
+    this.mdevs.create(parent, type, data, this.#freeGroup());
+  }
+
+  removeMdev(uuid: string): Promise<void> {
+    return this.mdevs.remove(uuid, (fn) => this.#waitUntilClosed(fn));
+  }
+
+  /**
+   * `nvidia/current_vgpu_type`. Made up from the description of other tools: not seen on hardware.
+   *
+   * @throws {KernelError} `EINVAL` for a type it does not offer, `EBUSY` while it is open or is one.
+   */
+  setVgpuType(fn: PciFunction, data: string): void {
+    const type = data.trim();
+    if (fn.openedBy !== undefined || (type !== '0' && fn.vgpuType !== '0')) {
+      throw new KernelError('EBUSY');
+    }
+    if (type !== '0' && fn.config.vgpuTypes?.[type] === undefined) throw new KernelError('EINVAL');
+    if (type === fn.vgpuType) return;
+    this.loadModule('vfio');
+    fn.vgpuType = type;
+    if (type === '0') this.vfio.deviceUnbound(fn);
+    else this.vfio.deviceBound(fn);
+  }
+
   #freeGroup(): number {
     return Math.max(-1, ...this.groups) + 1;
   }
@@ -359,7 +404,8 @@ export class Kernel {
   endProcess(pid: number): void {
     if (this.processes.get(pid) === undefined) return;
     this.#listeners.delete(pid);
-    this.vfio.releaseAll(pid, this.functions);
+    const mdevs = [...this.mdevs.all.values()].map(({ fn }) => fn);
+    this.vfio.releaseAll(pid, [...this.functions, ...mdevs]);
     this.processes.end(pid);
     this.trace.add('kernel', `process ${pid} is gone`);
   }

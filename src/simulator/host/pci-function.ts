@@ -19,6 +19,8 @@ export interface PciFunction {
   readonly settings: { resetMethod: string; powerControl: string; d3coldAllowed: string };
   sriov: { readonly config: SriovConfig; numVfs: number; autoprobe: boolean } | undefined;
   readonly physfn: Bdf | undefined;
+  /** Id of the vGPU it is; `0` for none. */
+  vgpuType: string;
   /** Config space reads as all ones from now on. */
   dead: boolean;
   /** VFs in index order. */
@@ -43,6 +45,7 @@ export function createFunction(config: FunctionConfig, physfn?: Bdf): PciFunctio
     },
     sriov: config.sriov && { config: config.sriov, numVfs: 0, autoprobe: true },
     physfn,
+    vgpuType: '0',
     dead: config.dead ?? false,
     virtfns: [],
   };

@@ -13,6 +13,9 @@ export function snapshotKernel(kernel: Kernel): string {
       lines.push(`driver ${driver.name} new_id=${id}`);
     }
   }
+  for (const { uuid, parent, type } of kernel.mdevs.all.values()) {
+    lines.push(`mdev ${uuid} parent=${parent} type=${type}`);
+  }
   const owned = (node: { uid: number; gid: number; mode: number }) =>
     `${node.uid}:${node.gid} ${node.mode.toString(8).padStart(4, '0')}`;
   for (const [group, node] of sorted(kernel.vfio.groupNodes)) {
@@ -44,6 +47,7 @@ function functionLine(fn: PciFunction): string {
     `d3cold=${fn.settings.d3coldAllowed}`,
   ];
   if (fn.sriov) parts.push(`vfs=${fn.sriov.numVfs}`, `autoprobe=${fn.sriov.autoprobe ? 1 : 0}`);
+  if (fn.vgpuType !== '0') parts.push(`vgpu=${fn.vgpuType}`);
   return `${fn.bdf} ${parts.join(' ')}`;
 }
 

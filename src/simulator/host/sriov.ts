@@ -32,7 +32,7 @@ export function virtualFunction(
   index: number,
   freeGroup: number,
 ): FunctionConfig {
-  const { vfDriver, vfDeviceId = 0, offset = 128, stride = 2 } = sriov?.config ?? {};
+  const { vfDriver, vfDeviceId = 0, offset = 128, stride = 2, vgpuTypes } = sriov?.config ?? {};
   return {
     bdf: addRoutingId(bdf, offset + stride * index),
     vendorId: config.vendorId,
@@ -43,6 +43,7 @@ export function virtualFunction(
     ...(config.numaNode === undefined ? {} : { numaNode: config.numaNode }),
     ...(config.parent === undefined ? {} : { parent: config.parent }),
     ...(vfDriver === undefined ? {} : { nativeDriver: vfDriver }),
+    ...(vgpuTypes === undefined ? {} : { vgpuTypes }),
   };
 }
 

@@ -93,6 +93,7 @@ const ATTRIBUTES: EntryTable<Subject> = {
   },
   physfn: ({ fn }) => (fn.physfn === undefined ? undefined : link(`../${fn.physfn}`)),
   'vfio-dev': vfioDev,
+  nvidia: nvidiaDirectory,
 
   driver_override: ({ kernel, fn }) =>
     setting(
@@ -146,6 +147,24 @@ const ATTRIBUTES: EntryTable<Subject> = {
       },
     ),
 };
+
+/** What NVIDIA's driver adds to a VF that can become a vGPU. */
+function nvidiaDirectory({ kernel, fn }: Subject): Node | undefined {
+  const types = fn.config.vgpuTypes;
+  if (types === undefined || fn.driver !== 'nvidia') return undefined;
+  const lines = () =>
+    fn.vgpuType === '0' ? Object.entries(types).map(([id, name]) => `${id} : ${name}\n`) : [];
+  return directory({
+    creatable_vgpu_types: () => file(() => `ID : vGPU Name\n${lines().join('')}`),
+    current_vgpu_type: () =>
+      setting(
+        () => `${fn.vgpuType}\n`,
+        (data) => {
+          kernel.setVgpuType(fn, data);
+        },
+      ),
+  });
+}
 
 /** The directory exists without a cdev too; only `dev` inside it proves one. */
 function vfioDev({ kernel, fn }: Subject): Node | undefined {

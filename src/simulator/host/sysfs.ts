@@ -1,4 +1,5 @@
 import { moduleOf } from './drivers.js';
+import { mdevBus, mdevDevices, mdevParents } from './sysfs-mdev.js';
 import { disksOf, functionDirectory, functionPath, netdevsOf } from './sysfs-function.js';
 import type { Kernel } from './kernel.js';
 import type { PciFunction } from './pci-function.js';
@@ -8,6 +9,7 @@ import {
   file,
   link,
   listing,
+  merge,
   setting,
   type DirectoryNode,
   type Node,
@@ -16,15 +18,20 @@ import {
 /** `/sys` over the kernel's live state. */
 export function sysfs(kernel: Kernel): DirectoryNode {
   return directory({
-    bus: () => directory({ pci: () => pciBus(kernel) }),
+    bus: () => directory({ pci: () => pciBus(kernel), mdev: () => mdevBus(kernel) }),
     class: () =>
       directory({
         block: () => classLinks(kernel, 'block', disksOf),
         iommu: () => iommuClass(kernel),
+        mdev_bus: () => mdevParents(kernel),
         net: () => classLinks(kernel, 'net', netdevsOf),
         vfio: () => vfioClass(kernel),
       }),
-    devices: () => devices(kernel),
+    devices: () =>
+      merge([
+        devices(kernel),
+        directory({ virtual: () => directory({ mdev: () => mdevDevices(kernel) }) }),
+      ]),
     kernel: () => directory({ iommu_groups: () => iommuGroups(kernel) }),
     module: () => modules(kernel),
   });
@@ -117,8 +124,10 @@ function groupDirectory(kernel: Kernel, group: number): DirectoryNode {
   return directory({
     devices: () =>
       listing(
-        () => kernel.members(group).map(({ bdf }) => bdf),
+        () => [...kernel.members(group).map(({ bdf }) => bdf), ...mdevsIn(kernel, group)],
         (name) => {
+          const mdev = kernel.mdevs.all.get(name);
+          if (mdev) return link(`../../../../devices/virtual/mdev/${mdev.parent}/${name}`);
           const fn = kernel.members(group).find(({ bdf }) => bdf === name);
           return fn && link(`../../../..${functionPath(kernel, fn).slice('/sys'.length)}`);
         },
@@ -126,6 +135,12 @@ function groupDirectory(kernel: Kernel, group: number): DirectoryNode {
     type: () => file(() => 'DMA-FQ\n'),
     reserved_regions: () => file(() => '0x00000000fee00000 0x00000000feefffff msi\n'),
   });
+}
+
+function mdevsIn({ mdevs }: Kernel, group: number): readonly string[] {
+  return [...mdevs.all.values()]
+    .filter(({ fn }) => fn.config.group === group)
+    .map(({ uuid }) => uuid);
 }
 
 function iommuClass(kernel: Kernel): DirectoryNode {

@@ -1,6 +1,6 @@
 import type { Bdf } from '../../pci/pci-address.js';
 import { KernelError } from './errno.js';
-import { isVfioDriver, managesDma } from './drivers.js';
+import { managesDma, servesVfio } from './drivers.js';
 import type { PciFunction } from './pci-function.js';
 import { closeFd, openFd, CAP_IPC_LOCK, type Process } from './processes.js';
 
@@ -73,7 +73,7 @@ export class Vfio {
     fn.vfioIndex = undefined;
     const group = fn.config.group;
     if (group === undefined) return;
-    if (!this.#world.members(group).some(({ driver }) => isVfioDriver(driver))) {
+    if (!this.#world.members(group).some(servesVfio)) {
       this.#groupNodes.delete(group);
     }
   }
@@ -98,7 +98,7 @@ export class Vfio {
   isViable(group: number): boolean {
     return this.#world
       .members(group)
-      .every(({ driver }) => driver === undefined || managesDma(driver));
+      .every((fn) => fn.driver === undefined || managesDma(fn.driver) || servesVfio(fn));
   }
 
   /**
@@ -122,7 +122,7 @@ export class Vfio {
 
   /** @throws {KernelError} `ENODEV` off VFIO, `EBUSY` when it is open already. */
   openDevice(pid: number, fn: PciFunction): void {
-    if (!isVfioDriver(fn.driver)) throw new KernelError('ENODEV');
+    if (!servesVfio(fn)) throw new KernelError('ENODEV');
     if (fn.openedBy !== undefined) throw new KernelError('EBUSY');
     fn.openedBy = pid;
     openFd(this.#world.process(pid), 'anon_inode:[vfio-device]');

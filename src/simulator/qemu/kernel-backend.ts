@@ -15,7 +15,7 @@ export function kernelBackend(
   vm: string,
 ): VfioBackend {
   const opened = new Map<string, PciFunction>();
-  const find = (path: string) => kernel.find(path.split('/').at(-1) ?? '');
+  const find = (path: string) => kernel.findVfio(path.split('/').at(-1) ?? '');
   return {
     exists: (path) => path.startsWith('/sys/') && find(path) !== undefined,
     describe: (path) => {
@@ -35,7 +35,7 @@ export function kernelBackend(
       };
     },
     open(bdf, ramBytes) {
-      const fn = kernel.find(bdf);
+      const fn = kernel.findVfio(bdf);
       const group = fn?.config.group;
       if (fn === undefined || group === undefined) throw new VfioOpenError('get-device', 'ENODEV');
       const fault = faults.draw('vfio-open', { vm, device: bdf });

@@ -1,0 +1,89 @@
+import type { Bdf } from '../../pci/pci-address.js';
+import type { HostConfig, MdevTypeConfig } from './config.js';
+import { KernelError } from './errno.js';
+import { createFunction, type PciFunction } from './pci-function.js';
+import type { Vfio } from './vfio.js';
+
+/** A mediated device: to VFIO a device like any other, in a group of its own. */
+export interface Mdev {
+  readonly uuid: string;
+  readonly parent: string;
+  readonly type: string;
+  readonly fn: PciFunction;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** The driver that VFIO gives every mdev of a PCI API; there is no native one. */
+const DRIVER = 'vfio_mdev';
+
+/** Parents of mediated devices and what they made. Source: drivers/vfio/mdev, Linux 6.1. */
+export class Mdevs {
+  readonly #config: HostConfig;
+  readonly #vfio: Vfio;
+  readonly #mdevs = new Map<string, Mdev>();
+
+  constructor(config: HostConfig, vfio: Vfio) {
+    this.#config = config;
+    this.#vfio = vfio;
+  }
+
+  /** Types of every parent: functions of the host, and software. */
+  get parents(): ReadonlyMap<string, Readonly<Record<string, MdevTypeConfig>>> {
+    const ofFunctions = (this.#config.functions ?? []).flatMap(
+      ({ bdf, mdevTypes }): [string, Readonly<Record<string, MdevTypeConfig>>][] =>
+        mdevTypes === undefined ? [] : [[bdf, mdevTypes]],
+    );
+    return new Map([...ofFunctions, ...Object.entries(this.#config.mdevParents ?? {})]);
+  }
+
+  /** By UUID, in order of making. */
+  get all(): ReadonlyMap<string, Mdev> {
+    return this.#mdevs;
+  }
+
+  /** What one type takes of the parent's units, its siblings lose. */
+  available(parent: string, type: string): number {
+    const types = this.parents.get(parent) ?? {};
+    const { capacity, units = 1 } = types[type] ?? { capacity: 0 };
+    const used = [...this.#mdevs.values()]
+      .filter((mdev) => mdev.parent === parent)
+      .reduce((sum, mdev) => sum + (types[mdev.type]?.units ?? 1), 0);
+    return Math.floor(Math.max(0, capacity - used) / units);
+  }
+
+  /**
+   * `create`. Source: create_store, drivers/vfio/mdev/mdev_sysfs.c.
+   *
+   * @throws {KernelError} `EINVAL` for no UUID, `EEXIST`, `EUSERS` when none is left.
+   */
+  create(parent: string, type: string, data: string, freeGroup: number): void {
+    const uuid = data.trim().toLowerCase();
+    if (!UUID.test(uuid)) throw new KernelError('EINVAL');
+    if (this.#mdevs.has(uuid)) throw new KernelError('EEXIST');
+    if (this.available(parent, type) === 0) throw new KernelError('EUSERS');
+    const fn: PciFunction = {
+      ...createFunction({
+        bdf: '0000:00:00.0',
+        vendorId: 0x4348,
+        deviceId: 0x3253,
+        classCode: 0x070002,
+        group: freeGroup,
+      }),
+      // VFIO and QEMU know it by this name alone.
+      bdf: uuid as Bdf,
+      driver: DRIVER,
+    };
+    this.#mdevs.set(uuid, { uuid, parent, type, fn });
+    this.#vfio.deviceBound(fn);
+  }
+
+  /** `remove`: waits while the device is open, as the kernel does. @throws {KernelError} `ENODEV` */
+  async remove(uuid: string, waitUntilClosed: (fn: PciFunction) => Promise<void>): Promise<void> {
+    const mdev = this.#mdevs.get(uuid);
+    if (mdev === undefined) throw new KernelError('ENODEV');
+    await waitUntilClosed(mdev.fn);
+    this.#mdevs.delete(uuid);
+    mdev.fn.driver = undefined;
+    this.#vfio.deviceUnbound(mdev.fn);
+  }
+}
