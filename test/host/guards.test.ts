@@ -327,6 +327,14 @@ describe('network interfaces', () => {
     expect(reasons(await usesOf(tree, NIC))).toEqual(['warn in-use.net-up']);
   });
 
+  it('block as a port of a bridge or bond, which serves others', async () => {
+    using tree = withNic();
+    upper(tree, `${tree.pathOf(NIC)}/net/eth0`, 'br0', true);
+    expect(await usesOf(tree, NIC)).toMatchObject([
+      { level: 'block', reason: 'in-use.net', evidence: 'eth0 is a port of br0' },
+    ]);
+  });
+
   it('are found behind virtio', async () => {
     using tree = new HostTree();
     tree.addFunction('0000:00:03.0', { driver: 'virtio-pci' });
@@ -385,6 +393,57 @@ describe('displays', () => {
   });
 });
 
+describe('consoles', () => {
+  const GPU = '0000:01:00.0';
+
+  function withConsole(driver: string | undefined): HostTree {
+    const tree = new HostTree();
+    const setup = driver === undefined ? {} : { driver };
+    tree.addFunction(GPU, { class: '0x030000', bootVga: true, ...setup });
+    tree.addFunction('0000:02:00.0', { class: '0x030000', driver: 'ast', bootVga: false });
+    tree.file('/sys/class/vtconsole/vtcon0/name', '(S) dummy device\n');
+    tree.file('/sys/class/vtconsole/vtcon0/bind', '0\n');
+    tree.file('/sys/class/vtconsole/vtcon1/name', '(M) frame buffer device\n');
+    tree.file('/sys/class/vtconsole/vtcon1/bind', '1\n');
+    return tree;
+  }
+
+  it('block the driver they draw with, until they are taken off it', async () => {
+    using tree = withConsole('amdgpu');
+    tree.addChild(GPU, 'graphics/fb0');
+    const findings = await usesOf(tree, GPU);
+    expect(reasons(findings)).toEqual(['block in-use.console', 'warn in-use.display']);
+    expect(findings[0]?.remedy).toContain('/sys/class/vtconsole/vtcon1/bind');
+    expect(reasons(await usesOf(tree, '0000:02:00.0'))).toEqual(['warn in-use.display']);
+    tree.file('/sys/class/vtconsole/vtcon1/bind', '0\n');
+    expect(reasons(await usesOf(tree, GPU))).toEqual(['warn in-use.display']);
+  });
+
+  it("block the boot VGA under the firmware's frame buffer", async () => {
+    using tree = withConsole(undefined);
+    tree.addDevice(
+      '/sys/devices/platform/efi-framebuffer.0/graphics/fb0',
+      {},
+      '/sys/class/graphics',
+    );
+    expect(reasons(await usesOf(tree, GPU))).toContain('block in-use.console');
+  });
+
+  it("block a serial card with the kernel's console", async () => {
+    using tree = new HostTree();
+    tree.addFunction('0000:05:00.0', { class: '0x070002', driver: 'serial' });
+    tree.addChild('0000:05:00.0', 'tty/ttyS4');
+    const console = tree.addDevice(
+      '/sys/devices/virtual/tty/console',
+      { active: 'tty0 ttyS4' },
+      '/sys/class/tty',
+    );
+    expect(reasons(await usesOf(tree, '0000:05:00.0'))).toEqual(['block in-use.console']);
+    tree.file(`${console}/active`, 'tty0 ttyS0\n');
+    expect(await usesOf(tree, '0000:05:00.0')).toEqual([]);
+  });
+});
+
 describe('device files', () => {
   it('block for an NVIDIA device with users, and name them', async () => {
     using tree = new HostTree();
@@ -403,6 +462,21 @@ describe('device files', () => {
         remedy: expect.stringContaining('nvidia-persistenced') as string,
       },
     ]);
+  });
+
+  it('block for the node all NVIDIA devices share where there is one device, and else warn', async () => {
+    using tree = new HostTree();
+    const gpus = ['0000:41:00.0', '0000:42:00.0'];
+    const add = (bdf: string, minor: number) => {
+      tree.addFunction(bdf, { class: '0x030200', driver: 'nvidia' });
+      const information = `/proc/driver/nvidia/gpus/${bdf}/information`;
+      tree.file(information, `Model: \t\t NVIDIA H100\nDevice Minor: \t ${minor}\n`);
+    };
+    add(gpus[0] ?? '', 0);
+    tree.addProcess(90, { command: 'python', files: ['/dev/nvidia-uvm'] });
+    expect(reasons(await usesOf(tree, gpus[0] ?? ''))).toEqual(['block in-use.open']);
+    add(gpus[1] ?? '', 1);
+    expect(reasons(await usesOf(tree, gpus[0] ?? ''))).toEqual(['warn in-use.open']);
   });
 
   it('warn for display and sound servers', async () => {
@@ -442,6 +516,15 @@ describe('other uses', () => {
       { reason: 'in-use.vfio', evidence: '/dev/vfio/6 is open in qemu-kvm (pid 812)' },
     ]);
     expect(await usesOf(tree, '0000:05:00.1', { vmPid: 812 })).toEqual([]);
+  });
+
+  it('block the parent of mediated devices', async () => {
+    using tree = new HostTree();
+    tree.addFunction('0000:00:02.0', { class: '0x038000', driver: 'i915' });
+    const uuid = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
+    tree.addChild('0000:00:02.0', uuid, {}, '/sys/bus/mdev/devices');
+    const findings = await usesOf(tree, '0000:00:02.0');
+    expect(reasons(findings)).toContain('block in-use.mdev');
   });
 
   it('block a TPM', async () => {

@@ -1,5 +1,5 @@
 import type { Bdf } from '../../pci/pci-address.js';
-import { readAttribute } from '../reading.js';
+import { listOrNone, readAttribute } from '../reading.js';
 import type { UseFinding } from '../types.js';
 import { describeOpeners, unreadable, type Guard, type GuardContext } from './guard.js';
 
@@ -23,6 +23,12 @@ const NODES = [
   },
   { directory: '/sys/class/nvme', prefix: '/dev/', names: /^nvme\d+$/, level: 'block' },
   { directory: '/sys/class/nvme-generic', prefix: '/dev/', names: /^ng\d+n\d+$/, level: 'block' },
+  {
+    directory: '/sys/class/accel',
+    prefix: '/dev/accel/',
+    names: /^accel\d+$/,
+    level: 'block',
+  },
   {
     directory: '/sys/class/infiniband_verbs',
     prefix: '/dev/infiniband/',
@@ -75,5 +81,13 @@ async function classNodes(context: GuardContext, bdf: Bdf): Promise<readonly Fun
 async function nvidiaNodes({ effects }: GuardContext, bdf: Bdf): Promise<readonly FunctionNode[]> {
   const text = await readAttribute(effects, `/proc/driver/nvidia/gpus/${bdf}/information`);
   const minor = /^Device Minor:\s*(\d+)/m.exec(text ?? '')?.[1];
-  return minor === undefined ? [] : [{ path: `/dev/nvidia${minor}`, level: 'block' }];
+  if (minor === undefined) return [];
+  // These two serve every GPU of the driver; with one GPU alone it is that one.
+  const gpus = await listOrNone(effects, '/proc/driver/nvidia/gpus');
+  const level = gpus.length > 1 ? 'warn' : 'block';
+  return [
+    { path: `/dev/nvidia${minor}`, level: 'block' },
+    { path: '/dev/nvidia-uvm', level },
+    { path: '/dev/nvidia-modeset', level },
+  ];
 }

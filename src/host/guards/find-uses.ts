@@ -5,9 +5,11 @@ import { reasonOf } from '../reading.js';
 import type { HostDevice, UseFinding } from '../types.js';
 import { blockGuard } from './block.js';
 import { bridgeGuard } from './bridge.js';
+import { consoleGuard } from './console.js';
 import { deviceFileGuard } from './device-files.js';
 import { displayGuard } from './display.js';
 import { createGuardContext, unreadable, type Guard, type GuardContext } from './guard.js';
+import { mdevGuard } from './mdev.js';
 import { networkGuard } from './network.js';
 import { sriovGuard } from './sriov.js';
 import { tpmGuard } from './tpm.js';
@@ -17,10 +19,12 @@ import { vfioGuard } from './vfio.js';
 const GUARDS: readonly Guard[] = [
   bridgeGuard,
   sriovGuard,
+  mdevGuard,
   vfioGuard,
   blockGuard,
   networkGuard,
   displayGuard,
+  consoleGuard,
   deviceFileGuard,
   usbGuard,
   tpmGuard,

@@ -19,7 +19,8 @@ const IFF_UP = 0x1;
 
 /**
  * Interfaces of the function: one that carries the default route or connections of the host, itself
- * or through a bridge, bond or VLAN on it, is not taken away; one that is merely up is told.
+ * or through a bridge, bond or VLAN on it, is not taken away, and neither is a port of a bridge or bond,
+ * which serves others; one that is merely up is told.
  */
 export const networkGuard: Guard = {
   subject: 'net',
@@ -60,6 +61,8 @@ async function judge(
     const count = traffic.connections.get(carrier) ?? 0;
     if (count > 0) return [block(`${through} carries ${count} TCP connections of the host`)];
   }
+  const master = await readLinkName(effects, `/sys/class/net/${name}/master`);
+  if (master !== undefined) return [block(`${name} is a port of ${master}`)];
   const flags = await readAttribute(effects, `/sys/class/net/${name}/flags`);
   if ((parseInt(flags ?? '0', 16) & IFF_UP) === 0) return [];
   return [
