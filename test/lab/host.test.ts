@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findMtty } from '../../scripts/lab/samples.mjs';
 import { SRIOV_NVME_ARGS } from '../../scripts/lab/vfio-devices.mjs';
+import { KERNEL_SCRIPTS } from '../support/kernel-scripts.js';
 import { rootPort } from '../support/qemu.js';
 import { bootVfioHost, type InnerQemu, type VfioHost } from '../support/vfio-host.js';
 
@@ -74,6 +75,30 @@ describe('a host with an Intel IOMMU', () => {
     for (const name of names) expect(errorOf(answer).message).toContain(name);
     expect(await hostState()).toBe(before);
   };
+
+  it('has a kernel that does what the simulated one does', async () => {
+    const pf = bdf('sriov');
+    const places = {
+      ...bdfs,
+      'nic.group': await groupOf('nic'),
+      'pair-port': await host.bdf('pair-port'),
+      vf0: pf.replace(/.$/, '1'),
+      missing: '0000:00:1e.7',
+    };
+    const scripts = KERNEL_SCRIPTS.map(({ lines }) => lines.map(([line]) => line));
+    const before = await hostState();
+    const { stdout, stderr } = await host.run([
+      'node',
+      'test/programs/kernel-scripts.mjs',
+      JSON.stringify({ scripts, places }),
+    ]);
+    expect(stderr).toBe('');
+    const yielded = JSON.parse(stdout) as readonly (readonly string[])[];
+    expect(
+      scripts.map((script, at) => script.map((line, index) => [line, yielded[at]?.[index]])),
+    ).toEqual(KERNEL_SCRIPTS.map(({ lines }) => lines));
+    expect(await hostState()).toBe(before);
+  });
 
   it('binds for a VM that is started with the device, and takes it back', async () => {
     const before = await hostState();
