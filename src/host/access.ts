@@ -1,4 +1,4 @@
-import { HostError } from '../errors.js';
+import { HostError, HostNotReadyError } from '../errors.js';
 import { canReadWrite, type ProcessCredentials } from './credentials.js';
 import type { HostEffects, HostStat } from './effects.js';
 import { hostFailure, ifPresent } from './reading.js';
@@ -58,6 +58,34 @@ export async function restoreAccess(
   if (before.uid === uid && before.gid === gid && before.mode === mode) return 'already';
   await change(effects, node, { uid, gid, mode }, before);
   return 'restored';
+}
+
+/** The node through which every VFIO container is made; the kernel makes it for everyone. */
+const CONTAINER = '/dev/vfio/vfio';
+
+/**
+ * Whether a process can open the container's node. One made statically before the module was loaded can be
+ * root's alone. It serves every VM of the host, so its mode is for the operator to set.
+ *
+ * @throws {HostNotReadyError} `DENIED`. @throws {HostError} `HOST_UNREADABLE`
+ */
+export async function requireContainer(
+  effects: HostEffects,
+  who: ProcessCredentials,
+): Promise<void> {
+  const stat = await ifPresent(effects.stat(CONTAINER)).catch((error: unknown) => {
+    throw hostFailure(CONTAINER, error, 'HOST_UNREADABLE');
+  });
+  // Absent until the module is loaded, which the kernel then makes with its own mode.
+  if (stat === undefined || canReadWrite(who, stat)) return;
+  throw new HostNotReadyError(
+    'DENIED',
+    `${CONTAINER} is closed to QEMU, which runs as uid ${who.uid}`,
+    {
+      remedy: `chmod 666 ${CONTAINER}, as the kernel makes it; a udev rule keeps it so`,
+      details: { node: CONTAINER, uid: who.uid, mode: stat.mode.toString(8) },
+    },
+  );
 }
 
 async function change(

@@ -115,6 +115,7 @@ export class MdevControl {
    */
   async create(request: CreateMdevRequest, options: WaitOptions = {}): Promise<MdevResult> {
     checkPart('parent', request.parent);
+    checkType(request.type);
     const uuid = request.identity && uuidOf(request.identity);
     return this.#session.exclusively(options, async () => {
       const world = await this.#world();
@@ -125,7 +126,6 @@ export class MdevControl {
         const already = plan === undefined;
         return { framework: 'nvidia-vendor-vfio', device: vf.bdf, already, steps };
       }
-      checkPart('type', request.type);
       if (uuid === undefined) {
         throw new InputError('BAD_ARGUMENT', 'A mediated device needs a UUID', {
           remedy: 'give --uuid, or --vm and --name',
@@ -212,6 +212,14 @@ function isSelector(text: string): boolean {
 function checkPart(what: string, name: string): void {
   if (/^[A-Za-z0-9][\w.:+-]*$/.test(name)) return;
   throw new InputError('BAD_ARGUMENT', `Not the name of a ${what}: ${JSON.stringify(name)}`, {
+    remedy: 'qmplug host mdev list names what there is',
+  });
+}
+
+/** A directory of sysfs, or a number or a name of NVIDIA's, which is compared and never put into a path. */
+function checkType(type: string): void {
+  if (type !== '' && !type.includes('/') && type !== '..') return;
+  throw new InputError('BAD_ARGUMENT', `Not the name of a type: ${JSON.stringify(type)}`, {
     remedy: 'qmplug host mdev list names what there is',
   });
 }

@@ -8,6 +8,7 @@ import type { VmDevice, VmSnapshot } from '../vm/types.js';
 import { allocatePort } from './allocate.js';
 import { bootOptionsForHost } from './boot-options.js';
 import { busKindOf } from './bus-kind.js';
+import { neededMemlock } from '../host/memlock.js';
 import { mdevPath } from '../host/mdev.js';
 import { checkOwner, checkTargets, groupOf, hostFunction, refuseQuarantined } from './checks.js';
 import { EMULATED_ADD_DEADLINE_MS, vfioAddDeadlineMs } from './deadlines.js';
@@ -102,7 +103,7 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
       kind: 'GrantAccess' as const,
       group,
       qemuPid,
-      memlockBytes: memlockNeed(vm),
+      memlockBytes: memlockNeed(vm, request.targets.length),
     })),
     ...adds,
   ];
@@ -145,7 +146,7 @@ function planMdev(request: MdevAttachRequest, world: World): AttachPlanning {
   };
   const steps: readonly HotplugStep[] = [
     { kind: 'ReserveGroup', group, planId },
-    { kind: 'GrantAccess', group, qemuPid, memlockBytes: memlockNeed(vm) },
+    { kind: 'GrantAccess', group, qemuPid, memlockBytes: memlockNeed(vm, 1) },
     add,
   ];
   return attachPlan(request, world, steps, { hosts: [uuid], device: undefined });
@@ -219,8 +220,19 @@ function hostProperty(bdf: Bdf): JsonObject {
     : { sysfsdev: `/sys/bus/pci/devices/${bdf}` };
 }
 
-function memlockNeed(vm: VmSnapshot): number | undefined {
-  return vm.ramBytes.known ? Number(vm.ramBytes.value) + 1024 ** 3 : undefined;
+/** Virtual IOMMUs: behind one every device pins the RAM once more. */
+const VIRTUAL_IOMMU = /^(intel-iommu|amd-iommu|virtio-iommu-pci|arm-smmuv3)$/;
+
+/** What QEMU must be able to lock with `adding` more host devices; undefined where its RAM is unknown. */
+function memlockNeed(vm: VmSnapshot, adding: number): number | undefined {
+  if (!vm.ramBytes.known) return undefined;
+  const inside = vm.devices.filter((device) => hostBehind(device) !== undefined).length;
+  const needed = neededMemlock({
+    ramBytes: vm.ramBytes.value,
+    hasVirtualIommu: vm.devices.some(({ type }) => VIRTUAL_IOMMU.test(type)),
+    vfioDeviceCount: inside + adding,
+  });
+  return Number(needed);
 }
 
 function refuseTakenId(id: string, vm: VmSnapshot): void {

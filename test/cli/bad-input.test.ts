@@ -215,6 +215,29 @@ const ROWS: Readonly<Record<string, OptionRows>> = {
     bad: { '--timeout': TIMEOUTS },
     wholes: [[], ['gpu'], ['0000:3b:00.0', 'gpu'], ['0000:3b:00.0', '--force']],
   },
+  'host vfs': {
+    good: ['0000:5e:00.0', '2'],
+    bad: { '--allow': REASONS, '--timeout': TIMEOUTS },
+    wholes: [[], ['0000:5e:00.0'], ['gpu', '2'], ...COUNTS.map((bad) => ['0000:5e:00.0', bad])],
+  },
+  'host mdev list': { good: [], bad: {}, wholes: [['surplus'], ['--all']] },
+  'host mdev create': {
+    good: ['mtty', 'mtty-2'],
+    bad: { '--uuid': ['', 'x', '83b8f4f2'], '--vm': [''], '--name': [''] },
+    wholes: [
+      [],
+      ['mtty'],
+      ['../mtty', 'mtty-2', '--vm', 'a', '--name', 'b'],
+      ['mtty', '../x', '--vm', 'a', '--name', 'b'],
+      ['mtty', 'mtty-2', '--vm', 'a'],
+      ['mtty', 'mtty-2', '--uuid', '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', '--name', 'b'],
+    ],
+  },
+  'host mdev remove': {
+    good: ['83b8f4f2-509f-382f-3c1e-e6bfe0fa1001'],
+    bad: {},
+    wholes: [[], ['gpu'], ['../x'], ['83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', 'surplus']],
+  },
   'host quarantine list': { good: [], bad: {}, wholes: [['surplus'], ['--all']] },
   'host quarantine release': {
     good: ['0000:3b:00.0'],

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   grantAccess,
   recordAccess,
+  requireContainer,
   restoreAccess,
   type AccessRecord,
 } from '../../src/host/access.js';
@@ -141,5 +142,37 @@ describe('readCredentials', () => {
   it('reads this very process', async () => {
     const own = await readCredentials(createHostEffects(), process.pid);
     expect(own.uid).toBe(process.getuid?.());
+  });
+});
+
+describe("VFIO's container node", () => {
+  const withMode = (mode: number): HostEffects => {
+    const effects: HostEffects = Object.create({}) as HostEffects;
+    effects.stat = async () => ({
+      kind: 'character',
+      uid: 0,
+      gid: 0,
+      mode,
+      rdev: undefined,
+      inode: 1n,
+    });
+    return effects;
+  };
+
+  it('is open to everyone as the kernel makes it', async () => {
+    await requireContainer(withMode(0o666), QEMU);
+  });
+
+  it('is for the operator to open where it is not', async () => {
+    await expect(requireContainer(withMode(0o600), QEMU)).rejects.toMatchObject({
+      code: 'DENIED',
+      remedy: expect.stringContaining('chmod 666 /dev/vfio/vfio') as string,
+    });
+    await requireContainer(withMode(0o600), { ...QEMU, capabilities: 1n << 1n });
+  });
+
+  it('need not be there before the module is loaded', async () => {
+    using tree = new HostTree();
+    await requireContainer(tree.effects, QEMU);
   });
 });

@@ -130,6 +130,14 @@ describe('planAttach of host functions', () => {
     expect(plan.steps[2]).toMatchObject({ qemuPid: 4242, memlockBytes: 5 * 1024 ** 3 });
   });
 
+  it('has the memory locked once for every device behind a virtual IOMMU', () => {
+    const iommu = aVmDevice('iommu', 'none', { type: 'intel-iommu', parentBus: undefined });
+    const inside = aVmDevice('vfio_device_9_0', 'rp1', { type: 'vfio-pci', host: '0000:09:00.0' });
+    const vm = aVm([aPort('rp0'), aPort('rp1')], [iommu, inside]);
+    const { steps } = stepsOf(vfio([GPU]), aWorld({ vm, host }));
+    expect(steps[2]).toMatchObject({ memlockBytes: (2 * 4 + 1) * 1024 ** 3 });
+  });
+
   it('puts the functions of a slot into one port, function 0 last and multifunction', () => {
     const [first, second, ...others] = adds(
       vfio([GPU, AUDIO]),

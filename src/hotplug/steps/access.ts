@@ -2,6 +2,7 @@ import type { StepHandler } from '../../engine/index.js';
 import {
   grantAccess as grantNode,
   recordAccess,
+  requireContainer,
   restoreAccess,
   type AccessRecord,
 } from '../../host/access.js';
@@ -27,6 +28,9 @@ interface GrantRecord {
 
 /** Lets QEMU's user open the group node, and QEMU lock the guest's memory. */
 export const grantAccess: StepHandler<GrantAccess, StepContext, GrantRecord> = {
+  async check({ qemuPid }, { host }) {
+    await requireContainer(host, await readCredentials(host, qemuPid));
+  },
   async prepare({ group, qemuPid, memlockBytes }, context) {
     const { host } = context;
     const node = await recordAccess(host, `/dev/vfio/${group}`);
