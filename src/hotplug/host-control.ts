@@ -7,7 +7,7 @@ import type { HostDevice } from '../host/types.js';
 import { isVfioDriver } from '../host/vfio-drivers.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { checkOwner } from '../plan/checks.js';
-import type { Members } from '../plan/members.js';
+import { expandMembers, type Members } from '../plan/members.js';
 import { planBind, planRelease, recordOf, type HostWorld } from '../plan/plan-host.js';
 import { planVfs, vfsOf } from '../plan/plan-vfs.js';
 import { HOST_SCOPE, type HotplugPlan } from '../plan/steps.js';
@@ -23,6 +23,13 @@ export interface BindDevicesRequest {
   readonly members?: Members | undefined;
   /** Reasons that may be passed over, each by its name. */
   readonly allow?: readonly string[] | undefined;
+}
+
+export interface ReleaseDevicesRequest {
+  /** As for {@link BindDevicesRequest}. */
+  readonly devices: readonly string[];
+  /** What goes with each; default `device`. */
+  readonly members?: Members | undefined;
 }
 
 /** A function that is bound to VFIO for whoever comes for it. */
@@ -115,9 +122,9 @@ export class HostControl {
   }
 
   /** The steps that `release` would run now; undefined where there is nothing of ours to give back. */
-  async planRelease(devices: readonly string[]): Promise<HotplugPlan | undefined> {
-    checkNames(devices);
-    return this.#session.check((await this.#planRelease(devices)).plan);
+  async planRelease(request: ReleaseDevicesRequest): Promise<HotplugPlan | undefined> {
+    checkNames(request.devices);
+    return this.#session.check((await this.#planRelease(request)).plan);
   }
 
   /**
@@ -126,10 +133,10 @@ export class HostControl {
    * @throws {RefusedError} `CONFLICT`, `GROUP_HELD`: a VM has it; `NOT_OURS`: somebody else bound it to VFIO.
    * @throws {UnknownStateError} there is something left to `recover`.
    */
-  async release(devices: readonly string[], options: WaitOptions = {}): Promise<ReleaseResult> {
-    checkNames(devices);
+  async release(request: ReleaseDevicesRequest, options: WaitOptions = {}): Promise<ReleaseResult> {
+    checkNames(request.devices);
     return this.#session.exclusively(options, async () => {
-      const { plan, ours, others } = await this.#planRelease(devices);
+      const { plan, ours, others } = await this.#planRelease(request);
       const steps = await this.#session.run(plan);
       const after = (await readHostSnapshot(this.#session.environment.effects)).devices;
       const report =
@@ -208,15 +215,15 @@ export class HostControl {
     return { plan, world, targets };
   }
 
-  async #planRelease(devices: readonly string[]) {
+  async #planRelease({ devices, members = 'device' }: ReleaseDevicesRequest) {
     const { effects } = this.#session.environment;
     const chosen: Bdf[] = [];
     for (const device of devices) chosen.push(await this.#named(device));
     const first = await readHostSnapshot(effects);
-    const groups = chosen.flatMap((bdf) => first.devices.get(bdf)?.iommuGroup ?? []);
-    const host = await lookCloser(effects, first, { holders: [...new Set(groups)] });
+    const bdfs = unique(chosen.flatMap((bdf) => expandMembers(first, bdf, members)));
+    const groups = bdfs.flatMap((bdf) => first.devices.get(bdf)?.iommuGroup ?? []);
+    const host = await lookCloser(effects, first, { holders: unique(groups) });
     const world = await this.#session.world(host);
-    const bdfs = [...new Set(chosen)];
     const bindings = bdfs.flatMap((bdf) => recordOf(bdf, world) ?? []);
     const ours = bindings.map(({ step }) => step.bdf);
     const others = bdfs.filter((bdf) => !ours.includes(bdf));
@@ -249,3 +256,5 @@ function refuseForeign(device: HostDevice | undefined, { claim, host }: HostWorl
     details: { device: bdf, driver },
   });
 }
+
+const unique = <T>(items: readonly T[]): readonly T[] => [...new Set(items)];

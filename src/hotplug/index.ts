@@ -17,6 +17,7 @@ export {
   type BindDevicesRequest,
   type BindResult,
   type BoundFunction,
+  type ReleaseDevicesRequest,
   type ReleasedFunction,
   type ReleaseResult,
   type SetVfsRequest,

@@ -212,7 +212,7 @@ const ROWS: Readonly<Record<string, OptionRows>> = {
   },
   'host release': {
     good: ['0000:3b:00.0'],
-    bad: { '--timeout': TIMEOUTS },
+    bad: { '--members': ['', 'all'], '--timeout': TIMEOUTS },
     wholes: [[], ['gpu'], ['0000:3b:00.0', 'gpu'], ['0000:3b:00.0', '--force']],
   },
   'host vfs': {

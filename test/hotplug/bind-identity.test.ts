@@ -94,7 +94,7 @@ async function giveBack(world: World, { functions }: AnyHost): Promise<void> {
       await recoverHost(environment);
       const control = new HostControl(environment);
       for (const [index] of functions.entries()) {
-        await control.release([address(index)]).catch((error: unknown) => {
+        await control.release({ devices: [address(index)] }).catch((error: unknown) => {
           // What somebody else had bound to VFIO before is not ours, and stays.
           if ((error as { code?: string }).code !== 'NOT_OURS') throw error;
         });

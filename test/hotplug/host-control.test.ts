@@ -59,13 +59,13 @@ describe('bind and release', () => {
     });
     const again = await onHost(world, (host) => host.bind({ devices: [ACCELERATOR] }));
     expect(again).toMatchObject({ bound: [{ already: true }], steps: [] });
-    const released = await onHost(world, (host) => host.release([ACCELERATOR]));
+    const released = await onHost(world, (host) => host.release({ devices: [ACCELERATOR] }));
     expect(released.released).toEqual([
       { bdf: ACCELERATOR, state: 'released', driver: 'habanalabs' },
     ]);
     expect(world.snapshot()).toBe(before);
     expect(world.store.contents).toEqual([]);
-    const twice = await onHost(world, (host) => host.release([ACCELERATOR]));
+    const twice = await onHost(world, (host) => host.release({ devices: [ACCELERATOR] }));
     expect(twice.released).toEqual([{ bdf: ACCELERATOR, state: 'already', driver: 'habanalabs' }]);
   });
 
@@ -82,10 +82,12 @@ describe('bind and release', () => {
     await expect(binding).rejects.toMatchObject({ code: 'STEP_FAILED' });
     expect(world.snapshot()).toBe(before);
     await onHost(world, (host) => host.bind({ devices, members: 'slot' }));
-    await onHost(world, (host) => host.release([GPU]));
+    await onHost(world, (host) => host.release({ devices: [GPU] }));
     expect(world.kernel.find(GPU)?.driver).toBe('nvidia');
     expect(world.kernel.find(AUDIO)?.driver).toBe('vfio-pci');
-    const { released } = await onHost(world, (host) => host.release([AUDIO, GPU, ACCELERATOR]));
+    const { released } = await onHost(world, (host) =>
+      host.release({ devices: [AUDIO, GPU, ACCELERATOR] }),
+    );
     expect(released.map(({ bdf, state }) => `${bdf} ${state}`)).toEqual([
       `${AUDIO} released`,
       `${ACCELERATOR} released`,
@@ -101,11 +103,11 @@ describe('bind and release', () => {
     await onHost(world, (host) => host.bind({ devices: [ACCELERATOR] }));
     const ready = world.snapshot();
     await onVm(world, (vm) => vm.attach({ device: ACCELERATOR }));
-    const held = onHost(world, (host) => host.release([ACCELERATOR]));
+    const held = onHost(world, (host) => host.release({ devices: [ACCELERATOR] }));
     await expect(held).rejects.toMatchObject({ code: 'CONFLICT' });
     await onVm(world, (vm) => vm.detach(ACCELERATOR));
     expect(world.snapshot()).toBe(ready);
-    await onHost(world, (host) => host.release([ACCELERATOR]));
+    await onHost(world, (host) => host.release({ devices: [ACCELERATOR] }));
     expect(world.snapshot()).toBe(before);
   });
 
@@ -114,12 +116,14 @@ describe('bind and release', () => {
     await onVm(world, (vm) => vm.attach({ device: ACCELERATOR }));
     const bind = onHost(world, (host) => host.bind({ devices: [ACCELERATOR] }));
     await expect(bind).rejects.toMatchObject({ code: 'CONFLICT' });
-    await expect(onHost(world, (host) => host.release([ACCELERATOR]))).rejects.toMatchObject({
+    await expect(
+      onHost(world, (host) => host.release({ devices: [ACCELERATOR] })),
+    ).rejects.toMatchObject({
       code: 'CONFLICT',
     });
     const foreign = world.kernel.find(GPU);
     if (foreign) foreign.driver = 'vfio-pci';
-    await expect(onHost(world, (host) => host.release([GPU]))).rejects.toMatchObject({
+    await expect(onHost(world, (host) => host.release({ devices: [GPU] }))).rejects.toMatchObject({
       code: 'NOT_OURS',
     });
   });
@@ -148,7 +152,7 @@ describe('bind and release', () => {
           process.run<unknown>(() =>
             what === 'bind'
               ? host.bind({ devices: [GPU], members: 'slot' })
-              : host.release([GPU, AUDIO]),
+              : host.release({ devices: [GPU, AUDIO] }),
           ),
         );
         if (outcome.kind === 'done') break;
@@ -156,7 +160,7 @@ describe('bind and release', () => {
         expect(outcome.kind).toBe('killed');
         const { open } = await onHost(world, (_, environment) => recoverHost(environment));
         expect(open).toEqual([]);
-        await onHost(world, (control) => control.release([GPU, AUDIO]));
+        await onHost(world, (control) => control.release({ devices: [GPU, AUDIO] }));
         expect(world.snapshot(), `${what} killed at ${at}`).toBe(before);
         expect(world.store.contents).toEqual([]);
       }
@@ -173,7 +177,7 @@ describe('bind and release', () => {
       host: { ...world.kernel.config, bootId: '00000000-1111-4222-8333-444444444444' },
     });
     for (const [name, text] of world.store.contents) await rebooted.store.create(name, text);
-    const { released } = await onHost(rebooted, (host) => host.release([ACCELERATOR]));
+    const { released } = await onHost(rebooted, (host) => host.release({ devices: [ACCELERATOR] }));
     expect(released).toMatchObject([{ state: 'already' }]);
     expect(rebooted.store.contents).toEqual([]);
   });

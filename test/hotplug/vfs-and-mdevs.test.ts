@@ -120,7 +120,9 @@ describe('virtual functions', () => {
       code: 'CONFLICT',
       remedy: expect.stringContaining('host release') as string,
     });
-    await onHost(world, (environment) => new HostControl(environment).release([device]));
+    await onHost(world, (environment) =>
+      new HostControl(environment).release({ devices: [device] }),
+    );
     await setVfs(world, 0);
   });
 

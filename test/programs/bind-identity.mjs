@@ -49,7 +49,7 @@ for (let round = 0; round < rounds; round += 1) {
   try {
     await host.bind({ devices });
     if (devices.some((bdf) => driverOf(bdf) !== 'vfio-pci')) line.problem = look().join('; ');
-    await host.release(devices);
+    await host.release({ devices });
     const after = look();
     if (after.join() !== before.join()) line.problem = `afterwards ${after.join('; ')}`;
   } catch (error) {
