@@ -63,8 +63,14 @@ export class VfioHost {
 
   /** @param {number} deadlineMs */
   async waitUntilReady(deadlineMs) {
-    const seen = () => `a ready VFIO host; its console ends: ${this.console().slice(-4000)}`;
-    await this.qemu.orItsEnd(this.#agent.waitUntilReady(deadlineMs, seen));
+    const seen = () => 'a ready VFIO host';
+    try {
+      await this.qemu.orItsEnd(this.#agent.waitUntilReady(deadlineMs, seen));
+    } catch (error) {
+      // A kernel that panics ends the machine, and says why on the console alone.
+      const ends = `its console ends: ${this.console().slice(-4000)}`;
+      throw new Error(`the VFIO host did not come up; ${ends}`, { cause: error });
+    }
   }
 
   /** The host's PCI functions as of the last time one came, went, or got or lost a driver. */
