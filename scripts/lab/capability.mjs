@@ -5,7 +5,6 @@ import { findKernel } from './kernel.mjs';
 import { OVMF_CODE, OVMF_VARS } from './qemu.mjs';
 import { findQemuVersions } from './make-qemu-versions.mjs';
 import { findQemu, QEMU_VERSIONS, qemuCache } from './qemu-versions.mjs';
-import { findMtty } from './samples.mjs';
 
 /**
  * What can be run: QEMU alone, with OVMF too, a Linux guest in it, or the nested VFIO host; every QEMU version, and
@@ -41,8 +40,7 @@ export function missingFor(capability) {
   if (capability === 'ovmf') missing.push(missingFirmware());
   if (capability !== 'qemu' && capability !== 'ovmf') missing.push(...missingForLinux());
   if (capability === 'vfio-host') {
-    const mtty = findMtty() ? undefined : `no sample driver of mediated devices; ${SET_UP}`;
-    missing.push(missingProgram('modprobe', 'kmod'), missingMemory(), mtty);
+    missing.push(missingProgram('modprobe', 'kmod'), missingMemory());
   }
   if (capability === 'versions' || capability === 'container') missing.push(...missingVersions());
   if (capability === 'container') {

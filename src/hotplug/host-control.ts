@@ -3,12 +3,12 @@ import { InputError, RefusedError } from '../errors.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { parseSelector, selectDevice } from '../host/selector/index.js';
 import { listVfs } from '../host/sriov.js';
-import type { HostDevice } from '../host/types.js';
+import type { HostDevice, HostSnapshot } from '../host/types.js';
 import { isVfioDriver } from '../host/vfio-drivers.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { checkOwner } from '../plan/checks.js';
 import { expandMembers, type Members } from '../plan/members.js';
-import { planBind, planRelease, recordOf, type HostWorld } from '../plan/plan-host.js';
+import { keptSteps, planBind, planRelease, recordOf, type HostWorld } from '../plan/plan-host.js';
 import { planVfs, vfsOf } from '../plan/plan-vfs.js';
 import { HOST_SCOPE, type HotplugPlan } from '../plan/steps.js';
 import type { Environment } from './environment.js';
@@ -217,10 +217,15 @@ export class HostControl {
 
   async #planRelease({ devices, members = 'device' }: ReleaseDevicesRequest) {
     const { effects } = this.#session.environment;
-    const chosen: Bdf[] = [];
-    for (const device of devices) chosen.push(await this.#named(device));
     const first = await readHostSnapshot(effects);
-    const bdfs = unique(chosen.flatMap((bdf) => expandMembers(first, bdf, members)));
+    const { records } = await this.#session.world(first);
+    const expanded: Bdf[] = [];
+    for (const device of devices) {
+      const gone = goneButOnRecord(device, first, records);
+      if (gone !== undefined) expanded.push(gone);
+      else expanded.push(...expandMembers(first, await this.#named(device), members));
+    }
+    const bdfs = unique(expanded);
     const groups = bdfs.flatMap((bdf) => first.devices.get(bdf)?.iommuGroup ?? []);
     const host = await lookCloser(effects, first, { holders: unique(groups) });
     const world = await this.#session.world(host);
@@ -243,6 +248,17 @@ function checkNames(devices: readonly string[]): void {
   throw new InputError('BAD_ARGUMENT', 'No device is named', {
     remedy: 'name at least one, for example 0000:3b:00.0',
   });
+}
+
+/** A function that left the host while it was bound: there is nothing to restore, but a record to close. */
+function goneButOnRecord(
+  text: string,
+  { devices }: HostSnapshot,
+  records: HostWorld['records'],
+): Bdf | undefined {
+  const kept = keptSteps(records, 'BindDriver').map(({ step }) => step.bdf);
+  const lost = kept.filter((bdf) => !devices.has(bdf));
+  return lost.find((bdf) => bdf === text.toLowerCase());
 }
 
 /** On VFIO without a record of ours: what it had before is not ours to know. */

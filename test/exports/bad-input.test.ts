@@ -107,8 +107,8 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   recoverHost: TAKES_ALL,
   renderTopology: TAKES_ALL,
   selectDevice: {
-    'no selector': () => main.selectDevice('gpu', new Map()),
-    'a device that is not there': () => main.selectDevice(ACCELERATOR, new Map()),
+    'no selector': () => main.selectDevice(main.createEnvironment(), 'gpu'),
+    'a device that is not there': () => main.selectDevice(main.createEnvironment(), 'ffff:ff:1f.7'),
   },
   stringifyJson: {
     NaN: () => main.stringifyJson(NaN),

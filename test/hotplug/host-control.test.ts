@@ -169,6 +169,15 @@ describe('bind and release', () => {
     expect(operations.release).toBeGreaterThan(20);
   }, 120_000);
 
+  it('close the record of a device that has left the host', async () => {
+    const world = make();
+    await onHost(world, (host) => host.bind({ devices: [ACCELERATOR] }));
+    world.kernel.vanish(ACCELERATOR);
+    const { released } = await onHost(world, (host) => host.release({ devices: [ACCELERATOR] }));
+    expect(released).toEqual([{ bdf: ACCELERATOR, state: 'released', driver: undefined }]);
+    expect(world.store.contents).toEqual([]);
+  });
+
   it('forget with the boot what was bound in it', async () => {
     const world = make();
     await onHost(world, (host) => host.bind({ devices: [ACCELERATOR] }));

@@ -39,6 +39,8 @@ describe('a host with an Intel IOMMU', () => {
   const bdf = (id: string) => bdfs[id] ?? '';
 
   beforeAll(async () => {
+    const mtty = findMtty();
+    if (mtty === undefined) throw new Error('mtty.ko is not built; run scripts/setup.sh');
     host = await bootVfioHost({
       args: SRIOV_NVME_ARGS,
       modules: ['vfio-pci', 'mdev', 'bridge'],
@@ -56,7 +58,7 @@ describe('a host with an Intel IOMMU', () => {
     ]) {
       bdfs[id] = await host.bdf(id);
     }
-    await host.sh(`insmod ${findMtty()}`);
+    await host.sh(`insmod ${mtty}`);
     vm = await host.startQemu({ paused: true, hotplug: 'native', args: PORTS });
   });
   afterAll(async () => {
