@@ -1,5 +1,6 @@
 // The tiers of the test run, cheapest first, and what a machine needs for each.
-import { missingFor } from './lab/capability.mjs';
+import { ARCHITECTURES } from './lab/architectures.mjs';
+import { missingFor, missingForMachine } from './lab/capability.mjs';
 
 /**
  * @typedef {object} Tier
@@ -8,6 +9,13 @@ import { missingFor } from './lab/capability.mjs';
  * @property {() => readonly string[]} missing why this machine cannot run it; empty when it can
  */
 
+function missingMachines() {
+  const names = /** @type {import('./lab/architectures.mjs').ArchitectureName[]} */ (
+    Object.keys(ARCHITECTURES)
+  );
+  return names.flatMap(missingForMachine);
+}
+
 /** @type {readonly Tier[]} */
 export const TIERS = [
   { name: 'unit', setUp: [], missing: () => [] },
@@ -15,7 +23,9 @@ export const TIERS = [
   {
     name: 'qemu',
     setUp: ['lab'],
-    missing: () => [...new Set([...missingFor('guest'), ...missingFor('ovmf')])],
+    missing: () => [
+      ...new Set([...missingFor('guest'), ...missingFor('ovmf'), ...missingMachines()]),
+    ],
   },
   { name: 'lab', setUp: ['lab'], missing: () => missingFor('vfio-host') },
   { name: 'container', setUp: ['lab', 'docker'], missing: () => missingFor('container') },

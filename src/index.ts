@@ -58,9 +58,11 @@ export { escapeControl } from './text.js';
 export {
   guestAddressOf,
   portToJson,
+  profileOfArgument,
   renderTopology,
   topologyOf,
   topologyToJson,
+  type PlannableKind,
   type Port,
   type Topology,
   type VmSnapshot,

@@ -35,6 +35,7 @@ export class Agent {
   #incoming = [];
   /** @type {readonly PciFunction[]} */
   #listing = [];
+  #listed = false;
   /** @type {Map<string, Done>} */
   #done = new Map();
 
@@ -58,9 +59,11 @@ export class Agent {
     return this.#listing;
   }
 
-  /** @param {number} deadlineMs @param {() => string} describe */
+  /** Waits until the machine is up and has listed its devices, of which there may be none.
+   * @param {number} deadlineMs @param {() => string} describe */
   async waitUntilReady(deadlineMs, describe) {
-    await this.#changes.until(() => this.#ready || undefined, deadlineMs, describe);
+    const isReady = () => (this.#ready && this.#listed) || undefined;
+    await this.#changes.until(isReady, deadlineMs, describe);
   }
 
   /**
@@ -103,8 +106,10 @@ export class Agent {
     if (verb === 'ready') this.#ready = true;
     else if (verb === 'pci-begin') this.#incoming = [];
     else if (verb === 'pci') this.#incoming.push(parsePci(words));
-    else if (verb === 'pci-end') this.#listing = this.#incoming;
-    else if (verb === 'done') {
+    else if (verb === 'pci-end') {
+      this.#listing = this.#incoming;
+      this.#listed = true;
+    } else if (verb === 'done') {
       const [id = '', status = '', output = ''] = words;
       this.#done.set(id, {
         status: Number(status),

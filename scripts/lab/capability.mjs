@@ -1,6 +1,8 @@
 // What a machine needs before it can run the lab, and which of it is missing here.
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { ARCHITECTURES } from './architectures.mjs';
+import { findForeignKernel } from './foreign-kernel.mjs';
 import { findKernel } from './kernel.mjs';
 import { OVMF_CODE, OVMF_VARS } from './qemu.mjs';
 import { findQemuVersions } from './make-qemu-versions.mjs';
@@ -47,6 +49,31 @@ export function missingFor(capability) {
     missing.push(missingProgram('docker', 'docker.io'), missingImages());
   }
   return missing.filter((reason) => reason !== undefined);
+}
+
+/**
+ * Why this machine cannot run guests of another architecture; empty when it can.
+ *
+ * @param {import('./architectures.mjs').ArchitectureName} name
+ * @returns {readonly string[]}
+ */
+export function missingForMachine(name) {
+  const { binary, qemuPackage } = ARCHITECTURES[name];
+  return [
+    missingProgram(binary, qemuPackage),
+    findForeignKernel(name) ? undefined : `no kernel for ${name} guests; ${SET_UP}`,
+  ].filter((reason) => reason !== undefined);
+}
+
+/**
+ * Throws, with every reason, where this machine cannot run guests of another architecture.
+ *
+ * @param {import('./architectures.mjs').ArchitectureName} name
+ */
+export function requireMachine(name) {
+  const missing = missingForMachine(name);
+  if (missing.length === 0) return;
+  throw new Error(`this machine cannot run ${name} guests: ${missing.join('; ')}`);
 }
 
 /**

@@ -72,7 +72,6 @@ export class Guest {
   async waitUntilReady(deadlineMs = 120_000) {
     const seen = () => `a ready guest; its console ends: ${this.console().slice(-2000)}`;
     await this.qemu.orItsEnd(this.#agent.waitUntilReady(deadlineMs, seen));
-    await this.waitForPci((devices) => devices.length > 0);
   }
 
   /** The guest's PCI functions as it listed them last, in the order of their addresses. */

@@ -115,7 +115,7 @@ async function unpack(packageAndVersion, work) {
  * Files to load, in order, so that the named modules work: dependencies first, nothing twice.
  * Modules built into the kernel have no file and are left out.
  *
- * @param {Kernel} kernel
+ * @param {Pick<Kernel, 'modulesDirectory'>} kernel
  * @param {readonly string[]} names
  */
 export function moduleFiles({ modulesDirectory }, names) {

@@ -1,14 +1,18 @@
 # What both kinds of lab machine have in common; put before guest-init.sh and vfio-host-init.sh.
-# The console is the first serial port; the agent's lines go over the second one, which stays open as
-# file descriptor 3: what arrives at a serial port that nobody has open is lost.
+# The console is the first serial port; the agent's lines go over the second one, or over what lab_agent
+# on the kernel's command line names. It stays open as file descriptor 3: what arrives at a serial port that
+# nobody has open is lost.
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-exec 3<>/dev/ttyS1
-stty -F /dev/ttyS1 raw -echo
 while read -r module; do insmod "$module"; done </modules.list
+agent=${lab_agent:-/dev/ttyS1}
+until [ -c "$agent" ]; do sleep 0.1; done
+exec 3<>"$agent"
+# A virtio port is no terminal.
+case $agent in /dev/vport*) ;; *) stty -F "$agent" raw -echo ;; esac
 
 # Prints every PCI function: address, ids, class, driver, and the lines of its resource file.
 list_pci() {

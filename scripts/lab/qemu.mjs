@@ -164,9 +164,11 @@ export async function startQemu(options = {}) {
  * @param {QemuOptions} options
  * @param {readonly string[]} serials
  * @param {(directory: string) => Promise<readonly string[]>} [moreArgs] given the machine's directory
+ * @param {(paths: { console: string, agent: string }) => readonly string[]} [lines] the arguments that end
+ *   `console` and `agent` in the sockets at these paths, where they are no two serial ports
  * @returns {Promise<{ qemu: Qemu, sockets: import('node:net').Socket[] }>}
  */
-export async function launchQemu(options, serials, moreArgs = async () => []) {
+export async function launchQemu(options, serials, moreArgs = async () => [], lines) {
   const directory = makeRunDirectory();
   const dialled = await Promise.all(
     ['lab', ...serials].map((name) => acceptOne(join(directory, `${name}.sock`))),
@@ -175,12 +177,9 @@ export async function launchQemu(options, serials, moreArgs = async () => []) {
   const child = spawnTied(programOf(options), [
     ...machineArgs(options),
     ...monitorArgs(directory),
-    ...serials.flatMap((name) => [
-      '-chardev',
-      `socket,id=serial-${name},path=${join(directory, `${name}.sock`)}`,
-      '-serial',
-      `chardev:serial-${name}`,
-    ]),
+    ...(lines === undefined
+      ? serials.flatMap((name) => serialPort(name, join(directory, `${name}.sock`)))
+      : lines({ console: join(directory, 'console.sock'), agent: join(directory, 'agent.sock') })),
     ...further,
     ...(options.args ?? []),
   ]);
@@ -207,6 +206,11 @@ function programOf({ binary, version, program = 'qemu-system-x86_64' }) {
   const path = findQemu(version, program);
   if (path === undefined) throw new Error(`no QEMU ${version}; run scripts/setup.sh docker`);
   return path;
+}
+
+/** @param {string} name @param {string} path */
+function serialPort(name, path) {
+  return ['-chardev', `socket,id=serial-${name},path=${path}`, '-serial', `chardev:serial-${name}`];
 }
 
 /** What every machine of the lab has, whether it runs here or inside another one.

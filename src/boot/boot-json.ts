@@ -1,22 +1,29 @@
 import type { JsonObject } from '../json.js';
 import type { BootPlan } from './types.js';
 
-/** The plan as `boot-args --json` prints it: sizes in bytes, null where the firmware decides. */
+/**
+ * The plan as `boot-args --json` prints it: sizes in bytes, null where the firmware decides. `capacity` stands
+ * with what takes more than one device, `numaNode` and `expects` where nodes were asked for.
+ */
 export function bootPlanToJson(plan: BootPlan): JsonObject {
   return {
     args: plan.args,
-    ports: plan.ports.map(({ id, kind, bus, chassis, slot, addr, window }) => ({
-      id,
-      kind,
-      bus,
-      chassis,
-      slot,
-      addr,
+    ports: plan.ports.map((port) => ({
+      id: port.id,
+      kind: port.kind,
+      bus: port.bus,
+      chassis: port.chassis,
+      slot: port.slot,
+      addr: port.addr,
       window: {
-        prefetchableBytes: jsonSize(window.prefetchableBytes),
-        memoryBytes: jsonSize(window.memoryBytes),
+        prefetchableBytes: jsonSize(port.window.prefetchableBytes),
+        memoryBytes: jsonSize(port.window.memoryBytes),
       },
+      ...(port.capacity === 1 ? {} : { capacity: port.capacity }),
+      ...(port.numaNode === undefined ? {} : { numaNode: port.numaNode }),
     })),
+    ...(plan.expects.length === 0 ? {} : { expects: plan.expects }),
+    ...(plan.experimental === undefined ? {} : { experimental: plan.experimental }),
   };
 }
 

@@ -7,8 +7,19 @@ export type Firmware = 'seabios' | 'ovmf';
 export interface BootRequest {
   /** QEMU's `-machine` type, with or without version: `q35`, `pc-q35-7.2`. */
   readonly machine: string;
-  /** Root ports to plan, 1-240. */
+  /** Root ports to plan, up to 240. */
   readonly rootPorts: number;
+  /** Ports of PCI Express switches, 32 to a switch. */
+  readonly switchPorts?: number | undefined;
+  /** Bridges to conventional PCI, with 31 slots each. */
+  readonly pciBridges?: number | undefined;
+  /** Blocks of 65,536 device numbers in the channel subsystem, up to 4; s390x only. */
+  readonly ccwBridges?: number | undefined;
+  /**
+   * Nodes of the guest to put the ports on, evenly: an extra root bus for each. The nodes themselves, and
+   * their memory, are the VM's business.
+   */
+  readonly numaNodes?: readonly number[] | undefined;
   /**
    * First device number on pcie.0 that the ports may use, 1-30; eight ports share a device. The
    * default is 2, or 1 where the ports do not fit above it. Devices given to QEMU without an
@@ -60,21 +71,30 @@ export interface PlannedWindow {
 }
 
 export interface PlannedPort {
-  /** The qdev id, `rp0`, `rp1` ... */
+  /** The qdev id: `rp0`, of a switch port `sp0`, of a bridge `pb0`; a block of numbers `ccw0`. */
   readonly id: string;
-  readonly kind: 'root-port';
-  /** The bus the port sits on. */
+  readonly kind: 'root-port' | 'downstream-port' | 'pci-bridge' | 'pcie-pci-bridge' | 'ccw-bridge';
+  /** The bus the port or bridge sits on. */
   readonly bus: string;
-  readonly chassis: number;
-  /** The port's slot number, 1-240; unique in its chassis. */
-  readonly slot: number;
-  /** Address of the port on its bus, `0x2.0`. */
+  /** Null for what has none. */
+  readonly chassis: number | null;
+  /** The port's slot number, 1-255, unique in its chassis; null for what has none. */
+  readonly slot: number | null;
+  /** Address of the port or bridge on its bus, `0x2.0`; of a block of numbers what they begin with, `fe.0`. */
   readonly addr: string;
   readonly window: PlannedWindow;
+  /** Devices that it takes: 1, a bridge 31, a block of numbers 65,536. */
+  readonly capacity: number;
+  /** Node of the guest that it is on, where nodes were asked for. */
+  readonly numaNode?: number | undefined;
 }
 
 export interface BootPlan {
   /** Words for QEMU's command line, in order; each is one argument. */
   readonly args: readonly string[];
   readonly ports: readonly PlannedPort[];
+  /** What the plan counts on and whoever starts the VM has to see to, in words. */
+  readonly expects: readonly string[];
+  /** What was never seen to work on this machine; undefined where it was. */
+  readonly experimental: string | undefined;
 }

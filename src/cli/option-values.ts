@@ -43,9 +43,13 @@ export function oneOf<T extends string>(...choices: readonly T[]): ReadValue<T> 
 
 /** A whole number; whether it is in range is for whoever uses it. */
 export const count: ReadValue<number> = (value, flag) => {
-  if (!/^\d{1,9}$/.test(value)) throw bad(flag, value, 'a whole number');
+  if (!/^\d{1,10}$/.test(value)) throw bad(flag, value, 'a whole number');
   return Number(value);
 };
+
+/** Whole numbers with commas between them: `0,1`. */
+export const counts: ReadValue<readonly number[]> = (value, flag) =>
+  value.split(',').map((each) => count(each, flag));
 
 /** A process id. */
 export const pid: ReadValue<number> = (value, flag) => {

@@ -1,6 +1,7 @@
 import type { StepReport } from '../engine/index.js';
 import type { JsonObject } from '../json.js';
 import type { Members } from '../plan/members.js';
+import type { ZpciNumbers } from '../plan/request.js';
 import type { HotplugPlan } from '../plan/steps.js';
 
 /** What to attach. */
@@ -16,6 +17,8 @@ interface AttachCommon {
   readonly allow?: readonly string[] | undefined;
   /** `placed` waits until a driver of the guest decodes every memory BAR; without a driver none ever does. */
   readonly wait?: 'placed' | undefined;
+  /** s390x only: what the guest shall know the PCI device by. Left out, QEMU chooses. */
+  readonly zpci?: ZpciNumbers | undefined;
 }
 
 /** A device of the host, through VFIO. */

@@ -52,6 +52,7 @@ export async function resolveRequest(
     port: request.port,
     allow: new Set(request.allow),
     awaitPlaced: request.wait === 'placed',
+    zpci: request.zpci,
   };
   if ('device' in request && isMdevUuid(mdevNameOf(request.device))) {
     return resolveMdev(mdevNameOf(request.device), common, environment.effects, vm.identity);
@@ -73,7 +74,7 @@ function mdevNameOf(text: string): string {
 
 async function resolveMdev(
   uuid: string,
-  common: Pick<PlanRequest, 'port' | 'allow' | 'awaitPlaced'>,
+  common: Pick<PlanRequest, 'port' | 'allow' | 'awaitPlaced' | 'zpci'>,
   effects: HostEffects,
   vm: VmIdentity,
 ): Promise<ResolvedRequest> {
@@ -94,7 +95,7 @@ async function resolveMdev(
 
 async function resolveHostDevice(
   { device, members = 'device' }: AttachHostDevice,
-  common: Pick<PlanRequest, 'port' | 'allow' | 'awaitPlaced'>,
+  common: Pick<PlanRequest, 'port' | 'allow' | 'awaitPlaced' | 'zpci'>,
   environment: SelectionEnvironment,
   { identity, key }: AskingVm,
 ): Promise<ResolvedRequest> {

@@ -18,8 +18,9 @@ import { functionIdOf } from './identify.js';
 import { hostBehind } from './host-behind.js';
 import { placeIn, placeOnPci } from './place-in.js';
 import { groupBySlot } from './placement.js';
+import { planZpci } from './plan-zpci.js';
 import type { EmulatedRequest, MdevAttachRequest, PlanRequest, VfioRequest } from './request.js';
-import type { AddDevice, HotplugPlan, HotplugStep } from './steps.js';
+import type { AddDevice, AddZpci, HotplugPlan, HotplugStep } from './steps.js';
 import type { World } from './world.js';
 
 /** A plan, or the finding that what was asked for is there already. */
@@ -62,7 +63,12 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
     request.targets.flatMap((bdf) => barsOf(bdf)),
   );
   const taken = new Set<string>();
-  const adds = groupBySlot(request.targets).flatMap((functions): AddDevice[] => {
+  // Functions cannot share a slot on s390x.
+  const slots =
+    vm.channels === undefined
+      ? groupBySlot(request.targets)
+      : request.targets.map((bdf) => [{ bdf, function: 0 }]);
+  const adds = slots.flatMap((functions): AddDevice[] => {
     const bars = functions.flatMap(({ bdf }) => barsOf(bdf));
     const port = allocatePort(
       vm,
@@ -105,6 +111,7 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
       qemuPid,
       memlockBytes: memlockNeed(vm, request.targets.length),
     })),
+    ...zpciFor(request, vm, adds),
     ...adds,
   ];
   return attachPlan(request, world, steps, { hosts: request.targets, device: undefined });
@@ -163,6 +170,7 @@ function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
       remedy: 'for example --device \'{"driver":"pci-testdev"}\'',
     });
   }
+  if (driver.startsWith('vfio-') || driver === 'zpci') throw notEmulated(driver);
   for (const ours of ['id', 'bus', 'addr', 'devno'] as const) {
     if (ours in properties) {
       throw new InputError('BAD_ARGUMENT', `The device must not name "${ours}": the plan does`, {
@@ -188,7 +196,24 @@ function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
     deadlineMs: EMULATED_ADD_DEADLINE_MS,
     ...(judgeBars ? { judgeBars } : {}),
   };
-  return attachPlan(request, world, [add], { hosts: [], device: request.device });
+  return attachPlan(request, world, [...zpciFor(request, vm, [add]), add], {
+    hosts: [],
+    device: request.device,
+  });
+}
+
+/** The partner of the one PCI device whose numbers are asked for. */
+function zpciFor(
+  { zpci }: PlanRequest,
+  vm: VmSnapshot,
+  adds: readonly AddDevice[],
+): readonly AddZpci[] {
+  const [only, ...more] = adds;
+  if (zpci === undefined || only === undefined) return [];
+  if (more.length === 0 && only.devfn !== undefined) return planZpci(vm, only.id, zpci);
+  throw new InputError('BAD_ARGUMENT', 'uid and fid are the numbers of one PCI device', {
+    remedy: 'attach one function at a time, and leave them out for what is not on PCI',
+  });
 }
 
 function attachPlan(
@@ -211,6 +236,17 @@ function attachPlan(
       snapshotHash: snapshotHash(vm),
     },
   };
+}
+
+/** Behind these is a device of the host, which needs its checks, or of QEMU's that is made with another. */
+function notEmulated(driver: string): InputError {
+  return new InputError('PROPERTY_NOT_ALLOWED', `${driver} is not an emulated device`, {
+    remedy:
+      driver === 'zpci'
+        ? 'attach its PCI device with --zpci-uid and --zpci-fid'
+        : 'name the device of the host instead: qmplug attach VM DEVICE',
+    details: { property: 'driver' },
+  });
 }
 
 /** `host=` takes four digits of domain; a device behind Intel VMD goes in by its sysfs path. */

@@ -1,6 +1,14 @@
 import type { JsonObject } from '../json.js';
 import type { Bdf } from '../pci/pci-address.js';
 
+/** What a guest on s390x shall know a PCI device by. */
+export interface ZpciNumbers {
+  /** PCI domain in a Linux guest, 1-65,535; undefined leaves it to QEMU. */
+  readonly uid: number | undefined;
+  /** Hot-plug slot in a Linux guest, 0-4,294,967,295; undefined leaves it to QEMU. */
+  readonly fid: number | undefined;
+}
+
 /** What the two kinds of attach have in common. */
 interface CommonRequest {
   /** A port by its id; undefined leaves the choice to the allocator. */
@@ -9,6 +17,8 @@ interface CommonRequest {
   readonly allow: ReadonlySet<string>;
   /** Whether the plan waits until the guest has placed every BAR. */
   readonly awaitPlaced: boolean;
+  /** Left out, QEMU chooses the numbers. */
+  readonly zpci?: ZpciNumbers | undefined;
 }
 
 /** Host functions for the VM, resolved from a selector and expanded to the members asked for. */

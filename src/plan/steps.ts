@@ -11,6 +11,7 @@ export type HotplugStep =
   | ReserveGroup
   | BindDriver
   | GrantAccess
+  | AddZpci
   | AddDevice
   | AwaitGuest
   | RemoveDevice
@@ -51,6 +52,18 @@ export interface GrantAccess {
   readonly qemuPid: number;
   /** What the process must be able to lock; undefined where the guest's RAM is unknown. */
   readonly memlockBytes: number | undefined;
+}
+
+/** Makes the partner by whose numbers the guest of an s390x knows a PCI device. Never taken back. */
+export interface AddZpci {
+  readonly kind: 'AddZpci';
+  readonly id: string;
+  /** qdev id of the PCI device, which comes next. */
+  readonly target: string;
+  /** 1-65,535; undefined leaves it to QEMU. */
+  readonly uid: number | undefined;
+  /** 0-4,294,967,295; undefined leaves it to QEMU. */
+  readonly fid: number | undefined;
 }
 
 /** One `device_add`, verified by id, parent bus and address. */

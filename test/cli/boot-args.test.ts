@@ -90,7 +90,7 @@ describe('boot-args', () => {
         remedy: expect.stringContaining('--phys-bits') as unknown,
       },
     });
-    const machine = await cli(['boot-args', '--machine', 'virt']);
+    const machine = await cli(['boot-args', '--machine', 'microvm']);
     expect(machine).toMatchObject({ status: 3, stdout: '' });
   });
 });

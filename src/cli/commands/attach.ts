@@ -12,7 +12,16 @@ import {
 import { plannedAttach } from '../dry-run.js';
 import type { RunWork } from '../command-context.js';
 import { EXIT } from '../exit-status.js';
-import { deviceId, each, json, once, oneOf, reason, text } from '../option-values.js';
+import {
+  count as wholeNumber,
+  deviceId,
+  each,
+  json,
+  once,
+  oneOf,
+  reason,
+  text,
+} from '../option-values.js';
 import { renderAttach, type AttachDocument } from '../render-attach.js';
 import { toJson } from '../to-json.js';
 import { addVmOptions, withVm, type VmOptions } from '../vm-options.js';
@@ -24,6 +33,8 @@ interface AttachOptions extends VmOptions {
   readonly allow?: readonly string[];
   readonly device?: JsonObject;
   readonly id?: string;
+  readonly zpciUid?: number;
+  readonly zpciFid?: number;
   readonly dryRun?: true;
 }
 
@@ -33,6 +44,7 @@ Examples:
   qmplug attach /run/vm.sock 0000:3b:00.0 --members group --dry-run
   qmplug attach /run/vm.sock 0000:3b:00.0 --port rp1 --wait placed --timeout 30
   qmplug attach /run/vm.sock --device '{"driver":"pci-testdev"}' --id practice0
+  qmplug attach /run/vm.sock --device '{"driver":"virtio-rng-ccw"}' --id rng0 --port fe.1.0042
 
 What is attached already, as asked, is a success. A BAR that the guest has not placed at the deadline of
 --wait placed ends with status 5; the device stays attached.
@@ -73,6 +85,16 @@ export function defineAttach(program: Command, run: RunWork): Command {
       once('--device', json),
     )
     .option('--id <id>', 'the id of the emulated device', once('--id', deviceId))
+    .option(
+      '--zpci-uid <n>',
+      'on s390x: the PCI domain that the guest shall know the device by',
+      once('--zpci-uid', wholeNumber),
+    )
+    .option(
+      '--zpci-fid <n>',
+      'on s390x: the slot that the guest shall know the device by',
+      once('--zpci-fid', wholeNumber),
+    )
     .addHelpText('after', HELP);
   return addVmOptions(command).action(
     (address: string, device: string | undefined, options: AttachOptions) =>
@@ -116,7 +138,9 @@ async function preview(vm: Vm, request: AttachRequest): Promise<Answer> {
 
 function requestOf(device: string | undefined, options: AttachOptions): AttachRequest {
   const { device: emulate, id, members, port, allow, wait } = options;
-  const common = { port, allow, wait };
+  const { zpciUid: uid, zpciFid: fid } = options;
+  const zpci = uid === undefined && fid === undefined ? undefined : { uid, fid };
+  const common = { port, allow, wait, zpci };
   if (emulate === undefined) {
     if (id !== undefined) throw usage('--id is for --device: a host device has an id of its own');
     if (device === undefined) throw usage('No device is named');

@@ -4,6 +4,7 @@ import {
   InputError,
   planBoot,
   portNeeds,
+  profileOfArgument,
   readHostSnapshot,
   selectDevice,
   type Bar,
@@ -12,16 +13,21 @@ import {
   type Firmware,
   type PortNeed,
   type Members,
+  type PlannableKind,
 } from '../../index.js';
 import type { RunWork } from '../command-context.js';
 import { EXIT } from '../exit-status.js';
-import { count, each, once, oneOf, size, text } from '../option-values.js';
+import { count, counts, each, once, oneOf, size, text } from '../option-values.js';
 import { shellWords } from '../shell-words.js';
 import { addJsonOption } from '../vm-options.js';
 
 interface BootOptions {
   readonly machine?: string;
   readonly rootPorts?: number;
+  readonly switchPorts?: number;
+  readonly pciBridges?: number;
+  readonly ccwBridges?: number;
+  readonly numa?: readonly number[];
   readonly window?: bigint;
   readonly memoryWindow?: bigint;
   readonly for?: readonly string[];
@@ -36,7 +42,6 @@ interface BootOptions {
   readonly mmio64?: bigint;
 }
 
-const DEFAULT_ROOT_PORTS = 8;
 const DEFAULT_MEMORY = 4n << 30n;
 
 const HELP = `
@@ -44,19 +49,50 @@ Examples:
   qmplug boot-args --root-ports 8 --window 16G --memory 64G
   qmplug boot-args --root-ports 2 --for 0000:3b:00.0 --phys-bits 46
   qmplug boot-args --root-ports 4 --for 0000:3b:00.0 --members group
+  qmplug boot-args --root-ports 8 --numa 0,1
+  qmplug boot-args --switch-ports 64
+  qmplug boot-args --machine pc --pci-bridges 2
   qemu-system-x86_64 -machine q35 -nodefaults $(qmplug boot-args --root-ports 4) ...
 
-JSON: {"args":[...],"ports":[{"id","kind","bus","chassis","slot","addr","window"}]}`;
+With --numa the nodes are yours to define: -object memory-backend-ram and -numa node, as the note says.
+
+JSON: {"args":[...],"ports":[{"id","kind","bus","chassis","slot","addr","window"}]}; with "capacity"
+where a port takes more than one device, "numaNode" and "expects" with --numa, "experimental" where no guest
+was seen to use such ports.`;
 
 export function defineBootArgs(program: Command, run: RunWork): Command {
   const command = program
     .command('boot-args')
     .description('Prints QEMU arguments for the ports of a VM that is about to be started.')
-    .option('--machine <type>', 'machine type (default: q35)', once('--machine', text))
+    .option(
+      '--machine <type>',
+      'q35, pc, virt, pseries or s390-ccw-virtio, with or without version (default: q35)',
+      once('--machine', text),
+    )
     .option(
       '--root-ports <n>',
-      `root ports, one per device (default: ${DEFAULT_ROOT_PORTS})`,
+      'root ports, one per device (default where no ports are asked for: 8)',
       once('--root-ports', count),
+    )
+    .option(
+      '--switch-ports <n>',
+      'ports of switches, 32 to a switch',
+      once('--switch-ports', count),
+    )
+    .option(
+      '--pci-bridges <n>',
+      'bridges of conventional PCI, 31 slots each (default on pc and pseries: 1)',
+      once('--pci-bridges', count),
+    )
+    .option(
+      '--ccw-bridges <n>',
+      'blocks of 65,536 device numbers on s390x, at most 4 (default there: 1)',
+      once('--ccw-bridges', count),
+    )
+    .option(
+      '--numa <nodes>',
+      'spread the ports evenly over these nodes of the guest, for example 0,1',
+      once('--numa', counts),
     )
     .option(
       '--window <size>',
@@ -111,18 +147,31 @@ export function defineBootArgs(program: Command, run: RunWork): Command {
     run(async ({ environment, output }) => {
       const plan = planBoot(await requestOf(options, environment));
       output.result(bootPlanToJson(plan), () => shellWords(plan.args));
+      for (const expected of plan.expects) output.note(`the plan counts on this: ${expected}`);
+      if (plan.experimental !== undefined) output.note(`experimental: ${plan.experimental}`);
       return EXIT.done;
     }),
   );
 }
 
 async function requestOf(options: BootOptions, environment: Environment): Promise<BootRequest> {
+  const machine = options.machine ?? 'q35';
+  const { usual } = profileOfArgument(machine).boot;
+  const { rootPorts, switchPorts, pciBridges, ccwBridges } = options;
+  const asked = [rootPorts, switchPorts, pciBridges, ccwBridges].some((n) => n !== undefined);
+  const usually = (kind: PlannableKind) => (!asked && usual.kind === kind ? usual.count : 0);
+  // The virtual platforms have no SeaBIOS.
+  const usualFirmware = machine.startsWith('virt') ? 'ovmf' : 'seabios';
   return {
-    machine: options.machine ?? 'q35',
-    rootPorts: options.rootPorts ?? DEFAULT_ROOT_PORTS,
+    machine,
+    rootPorts: rootPorts ?? usually('root-port'),
+    switchPorts,
+    pciBridges: pciBridges ?? usually('pci-bridge'),
+    ccwBridges: ccwBridges ?? usually('ccw-bridge'),
+    numaNodes: options.numa,
     firstDevice: options.firstDevice,
     portLimit: options.portLimit,
-    firmware: options.firmware ?? 'seabios',
+    firmware: options.firmware ?? usualFirmware,
     memoryBytes: options.memory ?? DEFAULT_MEMORY,
     hotplugMemoryBytes: options.hotplugMemory,
     physBits: options.physBits,

@@ -2,6 +2,7 @@ import type { StepHandlers } from '../../engine/index.js';
 import type { HotplugStep } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 import { addDevice } from './add-device.js';
+import { addZpci } from './add-zpci.js';
 import { awaitGuest } from './await-guest.js';
 import { awaitRemoval } from './await-removal.js';
 import { bindDriver, restoreDriver } from './driver.js';
@@ -20,6 +21,7 @@ export const handlers: StepHandlers<HotplugStep, StepContext> = {
   ReserveGroup: reserveGroup,
   BindDriver: bindDriver,
   GrantAccess: grantAccess,
+  AddZpci: addZpci,
   AddDevice: addDevice,
   AwaitGuest: awaitGuest,
   RemoveDevice: removeDevice,

@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { planBoot, type BootRequest } from '../../src/boot/index.js';
+import { bootForeignGuest } from '../support/foreign-guest.js';
+import { bootGuest } from '../support/qemu.js';
+import { GuestBench } from './guest-bench.js';
+
+const MIB = 1n << 20n;
+const TESTDEV = 'pci-testdev';
+
+const argsFor = (change: Partial<BootRequest>) =>
+  planBoot({
+    machine: 'q35',
+    rootPorts: 0,
+    firmware: 'seabios',
+    memoryBytes: 512n * MIB,
+    ...change,
+  }).args;
+
+it('q35: a switch port, a bridge slot and a port on each NUMA node come and go', async () => {
+  const nodes = [0, 1].flatMap((node) => [
+    ...['-object', `memory-backend-ram,id=mem${node},size=128M`],
+    ...['-numa', `node,nodeid=${node},memdev=mem${node}`],
+  ]);
+  const numa = argsFor({ rootPorts: 2, numaNodes: [0, 1], firstDevice: 8 });
+  const others = argsFor({ switchPorts: 2, pciBridges: 1, firstDevice: 2 });
+  // The slot numbers of two plans are the same; a second chassis keeps them apart.
+  const further = others.map((word) => word.replace('chassis=1,', 'chassis=9,'));
+  const nested = [
+    ...['-device', 'x3130-upstream,id=deepup,bus=sp0,addr=0x0'],
+    ...['-device', 'xio3130-downstream,id=deep,bus=deepup,addr=0x3,chassis=10,slot=1'],
+  ];
+  const guest = await bootGuest({ args: [...nodes, ...numa, ...further, ...nested] });
+  await using bench = new GuestBench(guest);
+  const [inSwitch, nestedPort, inBridge, onNode0, onNode1] = await Promise.all([
+    bench.comeAndGo(TESTDEV, 'in-switch', 'sp1'),
+    bench.comeAndGo(TESTDEV, 'nested', 'deep'),
+    bench.comeAndGo(TESTDEV, 'in-bridge', 'pb0.5'),
+    bench.comeAndGo(TESTDEV, 'node0', 'rp0'),
+    bench.comeAndGo(TESTDEV, 'node1', 'rp1'),
+  ]);
+  expect(inSwitch.guestPath).toBe('02/00/01/00');
+  expect(nestedPort.guestPath).toBe('02/00/00/00/03/00');
+  expect(inBridge.guestPath).toBe('02.1/00/05');
+  expect(onNode0.guestPath).toBe('pcifc');
+  expect(onNode1.guestPath).toMatch(/^pci0000:fe\/00\/00$/);
+});
+
+it('pc: a bridge slot and a slot of the root bus come and go', async () => {
+  const guest = await bootGuest({ machine: 'pc', args: argsFor({ machine: 'pc', pciBridges: 2 }) });
+  await using bench = new GuestBench(guest);
+  const [inBridge, onRoot] = await Promise.all([
+    bench.comeAndGo(TESTDEV, 'in-bridge', 'pb1.31'),
+    bench.comeAndGo(TESTDEV, 'on-root', 'pci.0.7'),
+  ]);
+  expect(inBridge.guestPath).toBe('1f/1f');
+  expect(onRoot).toMatchObject({ guestPath: '07', guestBdf: '0000:00:07.0' });
+});
+
+it('virt on aarch64: a root port and a switch port come and go', async () => {
+  const args = argsFor({ machine: 'virt', rootPorts: 1, switchPorts: 1, firmware: 'ovmf' });
+  await using bench = new GuestBench(
+    await bootForeignGuest('aarch64', { cpu: 'cortex-a57', args }),
+  );
+  const [inPort, inSwitch] = await Promise.all([
+    bench.comeAndGo(TESTDEV, 'in-port', 'rp0'),
+    bench.comeAndGo(TESTDEV, 'in-switch', 'sp0'),
+  ]);
+  expect(inPort.guestPath).toBe('02/00');
+  expect(inSwitch.guestPath).toBe('02.1/00/00/00');
+});
+
+describe('s390x', () => {
+  it('a channel device by its number and a PCI function by its uid come and go', async () => {
+    const guest = await bootForeignGuest('s390x', { modules: ['virtio_pci'] });
+    await using bench = new GuestBench(guest);
+    const named = await bench.attach('virtio-rng-ccw', 'named', '--port', 'fe.1.0042');
+    expect(named).toMatchObject({ port: 'ccw1', addr: 'fe.1.0042', guestPath: '0.1.0042' });
+    const next = await bench.attach('virtio-rng-ccw', 'next', '--port', 'ccw1');
+    expect(next).toMatchObject({ port: 'ccw1', addr: 'fe.1.0000', guestPath: '0.1.0000' });
+    const ccw = (device: { guestPath: string }) => `/sys/bus/ccw/devices/${device.guestPath}`;
+    await bench.waitFor(ccw(named), true);
+    await bench.waitFor(ccw(next), true);
+    await bench.detach('named');
+    await bench.waitFor(ccw(named), false);
+    await bench.waitFor(ccw(next), true);
+    await bench.detach('next');
+    await bench.waitFor(ccw(next), false);
+
+    const pci = await bench.comeAndGo('virtio-rng-pci', 'function', 'pci.0.4');
+    expect(pci).toMatchObject({
+      addr: '0x4',
+      guestPath: 'pci0001:00/00',
+      guestBdf: '0001:00:00.0',
+    });
+  });
+});
+
+it('virt on riscv64: a root port', async () => {
+  const args = argsFor({ machine: 'virt', rootPorts: 1, firmware: 'ovmf' });
+  await using bench = new GuestBench(await bootForeignGuest('riscv64', { cpu: 'rv64', args }));
+  const device = await bench.comeAndGo(TESTDEV, 'in-port', 'rp0');
+  expect(device.guestPath).toBe('02/00');
+});
