@@ -5,7 +5,7 @@ import { deviceOf } from '../plan/added-device.js';
 import type { AddDevice } from '../plan/steps.js';
 import { isInPort } from '../vm/port-of.js';
 import { readVmSnapshot } from '../vm/snapshot.js';
-import type { VmDevice, VmSnapshot } from '../vm/types.js';
+import type { VmSnapshot } from '../vm/types.js';
 import type { VmLink } from './vm-link.js';
 
 /** What was seen of the VM. */
