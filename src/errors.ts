@@ -16,6 +16,9 @@ export type ErrorCode =
   | 'NO_MATCH'
   | 'AMBIGUOUS'
   | 'TOO_FEW'
+  | 'IDENTITY_CHANGED'
+  | 'MOVED'
+  | 'POLICY_FILE_UNSAFE'
   // Host
   | 'NO_IOMMU'
   | 'IN_USE'

@@ -6,8 +6,8 @@ import type { Settings } from './settings.js';
 /** What a command works with. */
 export interface CommandContext {
   readonly environment: Environment;
-  readonly output: Output;
   readonly settings: Settings;
+  readonly output: Output;
   /** Stops the waiting. */
   readonly signal: AbortSignal;
 }

@@ -2,6 +2,8 @@
 export interface TextSink {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
+  /** Characters to a line, where it is a terminal. */
+  readonly columns?: number | undefined;
 }
 
 /** Everything the command line has of its process, so that tests can bring their own. */

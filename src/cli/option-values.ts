@@ -68,6 +68,16 @@ export const seconds: ReadValue<number> = (value, flag) => {
   return number * 1000;
 };
 
+const UNITS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** A time with its unit, `90s`, `30m`, `1h`, `2d`, as milliseconds. */
+export const duration: ReadValue<number> = (value, flag) => {
+  const match = /^([1-9]\d{0,5})([smhd])$/.exec(value);
+  if (!match) throw bad(flag, value, 'a time such as 90s, 30m, 1h or 2d');
+  // The pattern has no other units.
+  return Number(match[1]) * UNITS[match[2] as keyof typeof UNITS];
+};
+
 /** A size with a binary suffix, `128G`, in bytes. */
 export const size: ReadValue<bigint> = (value, flag) => {
   try {

@@ -5,6 +5,8 @@ import type { TextSink } from './io.js';
 
 /** Where a command writes: with `--json` exactly one document on stdout, everything else on stderr. */
 export interface Output {
+  /** Characters to a line of the terminal that shows the result; undefined where it goes elsewhere. */
+  readonly width: number | undefined;
   /** The result: as JSON, or as the text that `render` makes of it. `format` goes before `--json`. */
   result(value: JsonValue, render: () => string, format?: 'json' | 'text'): void;
   /** One line of a result that has no end before the command has: JSON lines. */
@@ -26,6 +28,7 @@ export function createOutput(json: boolean, { stdout, stderr }: OutputStreams): 
   const paint = (style: 'red' | 'dim', text: string) =>
     onTerminal ? styleText(style, text, { validateStream: false }) : text;
   return {
+    width: stdout.isTTY === true ? stdout.columns : undefined,
     result(value, render, format = json ? 'json' : 'text') {
       stdout.write(format === 'json' ? `${stringifyJson(value)}\n` : withNewline(render()));
     },

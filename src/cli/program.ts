@@ -42,7 +42,7 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'host',
-    summary: 'binding, virtual functions, mediated devices, quarantine and set-up of the host',
+    summary: 'devices of the host: choose, reserve, bind, quarantine; and its set-up',
     load: async () => (await import('./commands/host/index.js')).defineHost,
   },
   {
@@ -79,7 +79,7 @@ const COMMANDS: readonly CommandEntry[] = [
 
 const HELP = `
 A VM is named by its QMP monitor: /run/vm.sock, unix:PATH, tcp:HOST:PORT or exec:COMMAND.
-A device is named by its address: 0000:3b:00.0, 3b:00.0 or a path below /sys.
+A device is named by its address (0000:3b:00.0, 3b:00.0, a path below /sys) or described: id:10de:* numa:0
 
 Examples:
   qmplug boot-args --root-ports 8 --window 16G --memory 64G
@@ -96,7 +96,8 @@ Exit status:
 Environment:
   QMPLUG_STATE_DIR               where the journal is kept; default /run/qmplug
   QMPLUG_SYSFS_ROOT, QMPLUG_PROC_ROOT, QMPLUG_DEV_ROOT
-                                 trees that stand in for /sys, /proc and /dev`;
+                                 trees that stand in for /sys, /proc and /dev
+  QMPLUG_PCI_IDS                 a pci.ids list to take instead of the host's`;
 
 /**
  * The command line. Only the commands in `wanted` are loaded; the others are there by name, for the help.

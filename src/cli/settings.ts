@@ -7,6 +7,8 @@ export interface Settings {
   readonly sysfsRoot: string | undefined;
   readonly procRoot: string | undefined;
   readonly devRoot: string | undefined;
+  /** A pci.ids list to take instead of the host's. */
+  readonly pciIds: string | undefined;
 }
 
 /** An empty variable counts as unset. */
@@ -18,6 +20,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     sysfsRoot: read('QMPLUG_SYSFS_ROOT'),
     procRoot: read('QMPLUG_PROC_ROOT'),
     devRoot: read('QMPLUG_DEV_ROOT'),
+    pciIds: read('QMPLUG_PCI_IDS'),
   };
 }
 

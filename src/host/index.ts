@@ -18,6 +18,7 @@ export {
 export { findUses } from './guards/index.js';
 export { isHeldBy, readGroupHolders, readHolders, vfioNodes } from './holders.js';
 export { readDevices, readGroups, readHostSnapshot, type SnapshotOptions } from './inventory.js';
+export * from './inventory/index.js';
 export { isMdevUuid } from './mdev-name.js';
 export {
   neededMemlock,

@@ -1,3 +1,4 @@
+import { HostError } from '../errors.js';
 import type { Known } from '../known.js';
 import { compareBdf, type Bdf } from '../pci/pci-address.js';
 import { readChildren } from './children.js';
@@ -59,11 +60,18 @@ export async function lookCloser(
   };
 }
 
-/** Every PCI function in numeric order; one that vanishes while it is read is left out. */
+/**
+ * Every PCI function in numeric order. One that vanishes while it is read is left out, and so is one that
+ * cannot be read: nothing is planned with it, its group counts as not viable, and the others are as usable as
+ * ever. `readRecords` tells what is wrong with it.
+ */
 export async function readDevices(effects: HostEffects): Promise<ReadonlyMap<Bdf, HostDevice>> {
   const children = await readChildren(effects);
   const devices = await mapBounded(await listFunctions(effects), FUNCTIONS_AT_ONCE, (bdf) =>
-    readFunction(effects, bdf, children.get(bdf)),
+    readFunction(effects, bdf, children.get(bdf)).catch((error: unknown) => {
+      if (error instanceof HostError) return undefined;
+      throw error;
+    }),
   );
   return new Map(
     devices.filter((device) => device !== undefined).map((device) => [device.bdf, device]),

@@ -23,8 +23,10 @@ interface AttachCommon {
 
 /** A device of the host, through VFIO. */
 export interface AttachHostDevice extends AttachCommon {
-  /** Which one: an address, for example `0000:3b:00.0`. */
+  /** Which one: a selector, for example `0000:3b:00.0` or `id:10de:2204 numa:0`. */
   readonly device: string;
+  /** For whom it was set aside with `host reserve`. */
+  readonly reservedFor?: string | undefined;
   /** What goes with it; default `device`, which is the one function. */
   readonly members?: Members | undefined;
 }

@@ -94,7 +94,7 @@ async function resolveMdev(
 }
 
 async function resolveHostDevice(
-  { device, members = 'device' }: AttachHostDevice,
+  { device, members = 'device', reservedFor }: AttachHostDevice,
   common: Pick<PlanRequest, 'port' | 'allow' | 'awaitPlaced' | 'zpci'>,
   environment: SelectionEnvironment,
   { identity, key }: AskingVm,
@@ -102,6 +102,7 @@ async function resolveHostDevice(
   const { host, ...functions } = await resolveFunctions([device], members, environment, {
     vmPid: identity.kind === 'process' ? identity.pid : undefined,
     scope: key,
+    owner: reservedFor,
     allow: [...common.allow],
   });
   return { request: { kind: 'vfio', ...functions, ...common }, host };
@@ -121,6 +122,8 @@ export interface Asking {
   readonly vmPid: number | undefined;
   /** Whose reservations are no conflict. */
   readonly scope: string;
+  /** A name that the devices may be set aside for. */
+  readonly owner?: string | undefined;
   readonly allow: readonly string[];
 }
 
@@ -134,13 +137,15 @@ export async function resolveFunctions(
   devices: readonly string[],
   members: Members,
   environment: SelectionEnvironment,
-  { vmPid, scope, allow }: Asking,
+  { vmPid, scope, owner, allow }: Asking,
 ): Promise<ResolvedFunctions> {
   const { runtime, logger } = environment;
   const effects = rememberReads(environment.effects);
   const chosen: Bdf[] = [];
   for (const device of devices) {
-    chosen.push(await selectDevice({ effects, runtime, vmPid }, device, { scope, allow, logger }));
+    chosen.push(
+      await selectDevice({ effects, runtime, vmPid }, device, { scope, owner, allow, logger }),
+    );
   }
   const first = await readHostSnapshot(effects);
   const expanded = chosen.flatMap((bdf) => expandMembers(first, bdf, members));

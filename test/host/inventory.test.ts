@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readDevices, readGroups, readHostSnapshot } from '../../src/host/inventory.js';
 import type { HostEffects } from '../../src/host/effects.js';
+import { findCulprits } from '../../src/host/viability.js';
 import { createHostEffects } from '../../src/host/real-effects.js';
 import { known } from '../../src/known.js';
 import { toBdf } from '../../src/pci/pci-address.js';
@@ -155,15 +156,16 @@ describe('readDevices', () => {
     expect(device).toMatchObject({ driver: 'igb', driverOverride: { known: false } });
   });
 
-  it('leaves out a device that vanishes, and complains of one that cannot be read', async () => {
+  it('leaves out a device that vanishes and one that cannot be read, and keeps the others', async () => {
     using tree = mixedHost();
     tree.link('/sys/bus/pci/devices/0000:aa:00.0', '../../../devices/pci0000:00/0000:aa:00.0');
-    expect((await readDevices(tree.effects)).has(toBdf('0000:aa:00.0'))).toBe(false);
     tree.file(`${tree.pathOf('0000:05:00.0')}/vendor`, 'garbage\n');
-    await expect(readDevices(tree.effects)).rejects.toMatchObject({
-      code: 'HOST_UNREADABLE',
-      details: { device: '0000:05:00.0' },
-    });
+    const devices = await readDevices(tree.effects);
+    expect(devices.has(toBdf('0000:aa:00.0'))).toBe(false);
+    expect(devices.has(toBdf('0000:05:00.0'))).toBe(false);
+    expect(devices.has(toBdf('0000:01:00.0'))).toBe(true);
+    const host = await readHostSnapshot(tree.effects);
+    expect(findCulprits(host, 10)).toMatchObject([{ name: '0000:05:00.0', driver: 'unknown' }]);
   });
 
   it('reads nothing that wakes a device or waits for its lock, but the override', async () => {

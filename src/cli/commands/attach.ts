@@ -35,12 +35,14 @@ interface AttachOptions extends VmOptions {
   readonly id?: string;
   readonly zpciUid?: number;
   readonly zpciFid?: number;
+  readonly reservedFor?: string;
   readonly dryRun?: true;
 }
 
 const HELP = `
 Examples:
   qmplug attach /run/vm.sock 0000:3b:00.0
+  qmplug attach /run/vm.sock 'id:10de:2204 numa:0'
   qmplug attach /run/vm.sock 0000:3b:00.0 --members group --dry-run
   qmplug attach /run/vm.sock 0000:3b:00.0 --port rp1 --wait placed --timeout 30
   qmplug attach /run/vm.sock --device '{"driver":"pci-testdev"}' --id practice0
@@ -57,7 +59,7 @@ export function defineAttach(program: Command, run: RunWork): Command {
     .command('attach')
     .description('Gives a running VM a device of the host, or an emulated one.')
     .argument('<vm>', "the VM's QMP monitor")
-    .argument('[device]', 'the device of the host')
+    .argument('[device]', 'the device of the host: an address, or terms that one device matches')
     .option('--dry-run', 'print the steps and change nothing')
     .option(
       '--port <id>',
@@ -83,6 +85,11 @@ export function defineAttach(program: Command, run: RunWork): Command {
       '--device <json>',
       'an emulated device instead, as device_add takes it',
       once('--device', json),
+    )
+    .option(
+      '--reserved-for <owner>',
+      'the name it was set aside for with host reserve',
+      once('--reserved-for', text),
     )
     .option('--id <id>', 'the id of the emulated device', once('--id', deviceId))
     .option(
@@ -137,7 +144,7 @@ async function preview(vm: Vm, request: AttachRequest): Promise<Answer> {
 }
 
 function requestOf(device: string | undefined, options: AttachOptions): AttachRequest {
-  const { device: emulate, id, members, port, allow, wait } = options;
+  const { device: emulate, id, members, reservedFor, port, allow, wait } = options;
   const { zpciUid: uid, zpciFid: fid } = options;
   const zpci = uid === undefined && fid === undefined ? undefined : { uid, fid };
   const common = { port, allow, wait, zpci };
@@ -145,11 +152,12 @@ function requestOf(device: string | undefined, options: AttachOptions): AttachRe
     if (id !== undefined) throw usage('--id is for --device: a host device has an id of its own');
     if (device === undefined) throw usage('No device is named');
     checkHostDevice(device);
-    return { device, members, ...common };
+    return { device, members, reservedFor, ...common };
   }
   if (device !== undefined) throw usage('A host device and --device exclude each other');
   if (id === undefined) throw usage('--device needs an --id');
   if (members !== undefined) throw usage('--members is for host devices');
+  if (reservedFor !== undefined) throw usage('--reserved-for is for host devices');
   return { emulate, id, ...common };
 }
 

@@ -1,30 +1,46 @@
 import type { Command } from 'commander';
 import {
-  readHostSnapshot,
-  resolveSelector,
+  explainSelector,
   parseSelector,
-  type Bdf,
-  type Environment,
+  readCandidates,
+  readHostSnapshot,
+  readPciNames,
+  rememberReads,
+  resolveSelector,
+  type Candidate,
   type HostSnapshot,
+  type PciNames,
+  type SelectionHost,
 } from '../../index.js';
-import { describeDevice, renderDevices, type DeviceLine } from '../device-lines.js';
-import type { RunWork } from '../command-context.js';
+import type { CommandContext, RunWork } from '../command-context.js';
+import { describeCandidate } from '../device-json.js';
+import { renderDevices, type DeviceLine } from '../device-lines.js';
 import { EXIT } from '../exit-status.js';
+import { explainCandidates, renderExplanation } from '../explain-lines.js';
 import { findObstacles, type Obstacle } from '../obstacles.js';
+import { selectionHost } from '../selection-host.js';
 import { toJson } from '../to-json.js';
 import { findMissing } from '../vfio-needs.js';
 import { addJsonOption } from '../vm-options.js';
+
+interface DevicesOptions {
+  readonly explain?: true;
+  readonly deep?: true;
+}
 
 const HELP = `
 Examples:
   qmplug devices
   qmplug devices 0000:3b:00.0
+  qmplug devices 'class:gpu driver:!nvidia' --explain
   qmplug devices --json
 
+A DEVICE is a selector: an address, or terms that must all hold. All that match are listed.
 Everyone may look; without root, what other users' processes do cannot be read, and is told as such.
 
 JSON: {"devices":[...],"rejected":[{"bdf","reasons":[{"reason","evidence","remedy"}]}],"missing":[...]}
-"rejected" tells which of the devices cannot be given to a VM as things are, "missing" what the host lacks for any.`;
+"rejected" tells which of the devices cannot be given to a VM as things are, "missing" what the host lacks for any.
+With --explain also "explained":[{"bdf","verdict","reason","rule","evidence","matched","failed","group"}].`;
 
 export function defineDevices(program: Command, run: RunWork): Command {
   const command = program
@@ -32,58 +48,106 @@ export function defineDevices(program: Command, run: RunWork): Command {
     .description(
       "Prints the host's PCI devices, their IOMMU groups and who uses them. Changes nothing.",
     )
-    .argument('[device]', 'only this one')
+    .argument('[device]', 'only those that this selector matches')
+    .option('--explain', 'say of each device why an attach would take it or not')
+    .option('--deep', 'read also what wakes a sleeping device: serial numbers, the present link')
     .addHelpText('after', HELP);
-  return addJsonOption(command).action((device: string | undefined) =>
-    run(
-      async ({ environment, output }) => {
-        const host = await lookAtHost(environment, device);
-        const missing = await findMissing(environment.effects, host);
-        const devices = [...host.uses.keys()].flatMap((bdf) => host.devices.get(bdf) ?? []);
-        const lines = devices.map((each): DeviceLine => ({
-          device: each,
-          obstacles: findObstacles(each, host),
-        }));
-        const document = {
-          devices: lines.map((line) => describeDevice(line, host)),
-          rejected: lines
-            .filter(({ obstacles }) => obstacles.some(isBlocking))
-            .map(({ device: { bdf }, obstacles }) => ({
-              bdf,
-              reasons: obstacles
-                .filter(isBlocking)
-                .map(({ reason, evidence, remedy }) => ({ reason, evidence, remedy })),
-            })),
-          missing,
-        };
-        output.result(toJson(document), () => renderDevices(lines, missing));
-        return EXIT.done;
-      },
-      { changesNothing: true },
-    ),
+  return addJsonOption(command).action((device: string | undefined, options: DevicesOptions) =>
+    run(async (context) => showDevices(context, device, options), { changesNothing: true }),
   );
 }
 
-const isBlocking = ({ level }: Obstacle) => level === 'block';
+async function showDevices(
+  context: CommandContext,
+  device: string | undefined,
+  options: DevicesOptions,
+): Promise<number> {
+  const { environment, output } = context;
+  const host = { ...selectionHost(context), effects: rememberReads(environment.effects) };
+  const names = await readPciNames(host.effects, host.pciIds);
+  const { all, wanted } = await findCandidates(host, device, options);
+  const seen = await lookAt(host, wanted);
+  const missing = await findMissing(host.effects, seen);
+  const lines = wanted.map((candidate): DeviceLine => ({
+    candidate,
+    obstacles: obstaclesOf(candidate, seen),
+  }));
+  const document = documentOf(lines, names, missing);
+  if (!options.explain) {
+    const { width } = output;
+    output.result(toJson(document), () => renderDevices(lines, missing, { names, width }));
+    return EXIT.done;
+  }
+  const explanation = await explainSelector(host, parseSelector(device ?? '*'));
+  const explained = explainCandidates(explanation, all);
+  output.result(toJson({ ...document, explained }), () =>
+    renderExplanation(explained, explanation.refusal),
+  );
+  return EXIT.done;
+}
+
+/** Every candidate of the host, and those that are asked for. To explain, none matching is an answer. */
+async function findCandidates(
+  host: SelectionHost,
+  device: string | undefined,
+  { explain, deep }: DevicesOptions,
+): Promise<{ readonly all: readonly Candidate[]; readonly wanted: readonly Candidate[] }> {
+  const { candidates } = await readCandidates(host, new Set(deep === true ? ['serial'] : []));
+  if (device === undefined) return { all: candidates, wanted: candidates };
+  const request = { ...parseSelector(device), policy: { kind: 'all' } as const, orElse: [] };
+  if (explain === true) {
+    const explanation = await explainSelector(host, request, { guarded: false });
+    return { all: candidates, wanted: explanation.chosen };
+  }
+  const { chosen } = await resolveSelector(host, request, { guarded: false });
+  const names = new Set<string>(chosen.map(({ name }) => name));
+  return { all: candidates, wanted: candidates.filter(({ name }) => names.has(name)) };
+}
 
 /** Uses and holders are looked into for the devices asked about alone: it reads every process. */
-async function lookAtHost(
-  { effects, runtime }: Environment,
-  device: string | undefined,
+async function lookAt(
+  { effects }: SelectionHost,
+  wanted: readonly Candidate[],
 ): Promise<HostSnapshot> {
-  const all = await readHostSnapshot(effects);
-  const request = device === undefined ? undefined : parseSelector(device);
-  const wanted =
-    request &&
-    (await resolveSelector(
-      { effects, runtime },
-      { ...request, policy: { kind: 'all' } },
-      { guarded: false },
-    ));
-  const chosen =
-    wanted === undefined
-      ? [...all.devices.values()]
-      : wanted.chosen.flatMap(({ name }) => all.devices.get(name as Bdf) ?? []);
-  const groups = new Set(chosen.flatMap(({ iommuGroup }) => iommuGroup ?? []));
-  return readHostSnapshot(effects, { uses: chosen.map(({ bdf }) => bdf), holders: [...groups] });
+  const uses = wanted.flatMap((each) => (each.kind === 'pci' ? each.name : []));
+  const groups = wanted.flatMap(({ record: { iommuGroup } }) =>
+    iommuGroup.known ? (iommuGroup.value ?? []) : [],
+  );
+  return readHostSnapshot(effects, { uses, holders: [...new Set(groups)] });
+}
+
+function obstaclesOf(candidate: Candidate, seen: HostSnapshot): readonly Obstacle[] {
+  if (candidate.kind === 'mdev') return [];
+  const device = seen.devices.get(candidate.name);
+  if (device !== undefined) return findObstacles(device, seen);
+  return [
+    {
+      level: 'block',
+      reason: 'unreadable.device',
+      evidence: 'what it is cannot be read',
+      remedy: `look at /sys/bus/pci/devices/${candidate.name}, and at what the kernel says: dmesg | tail`,
+    },
+  ];
+}
+
+function documentOf(
+  lines: readonly DeviceLine[],
+  names: PciNames | undefined,
+  missing: Awaited<ReturnType<typeof findMissing>>,
+) {
+  const isBlocking = ({ level }: Obstacle) => level === 'block';
+  return {
+    devices: lines.map(({ candidate, obstacles }) =>
+      describeCandidate(candidate, names, obstacles),
+    ),
+    rejected: lines
+      .filter(({ obstacles }) => obstacles.some(isBlocking))
+      .map(({ candidate: { name }, obstacles }) => ({
+        bdf: name,
+        reasons: obstacles
+          .filter(isBlocking)
+          .map(({ reason, evidence, remedy }) => ({ reason, evidence, remedy })),
+      })),
+    missing,
+  };
 }

@@ -1,4 +1,5 @@
 import { type Bdf, compareBdf } from '../../pci/pci-address.js';
+import type { Hold } from '../../engine/holds.js';
 import type { Reservation } from '../../engine/reservations.js';
 import type { Known } from '../../known.js';
 import { compareMdevs } from '../inventory/mdevs.js';
@@ -39,6 +40,8 @@ export interface CandidateSet {
   readonly uses: ReadonlyMap<string, readonly UseFinding[]>;
   /** Reservations by key; unknown where they could not be read. */
   readonly reservations: Known<ReadonlyMap<string, Reservation>>;
+  /** What is set aside for somebody, by key; unknown where that could not be read. */
+  readonly holds: Known<ReadonlyMap<string, Hold>>;
   /** What was read for single fields: `attr.`, `udev.`, `variant`; by field, then by candidate. */
   readonly extras: ReadonlyMap<string, ReadonlyMap<string, Known<readonly string[] | undefined>>>;
   /** NUMA nodes of the VM that is to get the device; undefined where it is not known. */

@@ -3,12 +3,22 @@ export { DEFAULT_RULES, type Rule } from './deny.js';
 export type { Expression } from './expression.js';
 export { FIELD_NAMES, isFlag } from './fields.js';
 export { formatShort } from './format-short.js';
-export { isExplicit, parseSelector } from './parse-selector.js';
-export { formatStructured, parseStructured } from './parse-structured.js';
+export { isExplicit, parseRequest, parseSelector } from './parse-selector.js';
+export { formatStructured, parseStructured, type RequestOptions } from './parse-structured.js';
+export { formatPin, parsePin, pinDevice, type Pin, type PinnedDevice } from './pin.js';
+export { readPolicyFile, rulesFor, type PolicyFile, type Tenant } from './policy-file.js';
+export { reserveDevices, type ReserveOptions } from './reserve.js';
 export { formatPolicy, parsePolicy, type Policy } from './policy.js';
 export type { SelectionHost } from './read-candidates.js';
 export type { Rejection, RejectionReason } from './refusals.js';
 export type { NumaMode, SelectorRequest } from './request.js';
-export { resolveSelector, type Resolution, type ResolveOptions } from './resolve-selector.js';
+export { readCandidates } from './read-candidates.js';
+export {
+  explainSelector,
+  resolveSelector,
+  type Explanation,
+  type Resolution,
+  type ResolveOptions,
+} from './resolve-selector.js';
 export { selectDevice, type SelectOptions } from './select-device.js';
 export { isAddress } from './sugar.js';

@@ -3,7 +3,7 @@ import { parseJson, type JsonValue } from '../../json.js';
 import type { Expression } from './expression.js';
 import { isUniversal } from './glob.js';
 import { parseShort } from './parse-short.js';
-import { parseStructured } from './parse-structured.js';
+import { parseStructured, withOptions, type RequestOptions } from './parse-structured.js';
 import { requestFor, type SelectorRequest } from './request.js';
 
 /**
@@ -15,6 +15,20 @@ export function parseSelector(text: string): SelectorRequest {
   return text.trimStart().startsWith('{')
     ? parseStructured(readJson(text), text)
     : requestFor(text, parseShort(text));
+}
+
+/**
+ * Reads a selector with options beside it and alternatives after it; each alternative has the same options.
+ *
+ * @throws {InputError} `SYNTAX`.
+ */
+export function parseRequest(
+  text: string,
+  { orElse = [], ...options }: RequestOptions & { readonly orElse?: readonly string[] | undefined },
+): SelectorRequest {
+  const request = withOptions(parseSelector(text), options);
+  const alternatives = orElse.map((each) => withOptions(parseSelector(each), options));
+  return { ...request, orElse: [...request.orElse, ...alternatives] };
 }
 
 function readJson(text: string): JsonValue {

@@ -47,19 +47,54 @@ export function parseStructured(
   const { match, any, exclude, orElse, ...members } = value;
   const expression = expressionOf({ match, any, exclude }, path);
   const request = requestFor(text ?? formatShort(expression), expression);
-  const parts = Object.entries(members).map(([key, member]) => {
-    const read = Object.hasOwn(MEMBERS, key) ? MEMBERS[key] : undefined;
-    if (read === undefined || member === undefined) {
-      throw structureError(`${path}.${key}`, 'there is no such key');
-    }
-    return read(member, `${path}.${key}`);
-  });
+  const parts = readMembers(members, path);
   const merged = Object.assign({}, request, ...parts) as SelectorRequest;
   const allow = parts.flatMap((part) => part.allow ?? []);
   if (merged.spread !== undefined && merged.pack !== undefined) {
     throw structureError(path, 'spread and pack exclude each other');
   }
   return { ...merged, allow, orElse: alternativesOf(orElse, `${path}.orElse`) };
+}
+
+function readMembers(members: JsonObject, path: string): readonly Partial<SelectorRequest>[] {
+  return Object.entries(members).map(([key, member]) => {
+    const read = Object.hasOwn(MEMBERS, key) ? MEMBERS[key] : undefined;
+    if (read === undefined || member === undefined) {
+      throw structureError(`${path}.${key}`, 'there is no such key');
+    }
+    return read(member, `${path}.${key}`);
+  });
+}
+
+/** What stands beside a selector in its short form, as options; it comes over what a structured one has itself. */
+export interface RequestOptions {
+  readonly policy?: string | undefined;
+  readonly order?: readonly string[] | undefined;
+  readonly same?: readonly string[] | undefined;
+  readonly distinct?: readonly string[] | undefined;
+  readonly spread?: string | undefined;
+  readonly pack?: string | undefined;
+  readonly allow?: readonly string[] | undefined;
+  readonly numa?: NumaMode | undefined;
+  readonly pin?: { readonly file: string; readonly follow: boolean } | undefined;
+}
+
+/**
+ * A request with options over it.
+ *
+ * @throws {InputError} `SYNTAX` naming the option.
+ */
+export function withOptions(
+  request: SelectorRequest,
+  { allow = [], ...options }: RequestOptions,
+): SelectorRequest {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const parts = readMembers(Object.fromEntries(given), 'options');
+  const merged = Object.assign({}, request, ...parts) as SelectorRequest;
+  if (merged.spread !== undefined && merged.pack !== undefined) {
+    throw structureError('options', 'spread and pack exclude each other');
+  }
+  return { ...merged, allow: [...request.allow, ...allow] };
 }
 
 function expressionOf({ match, any, exclude }: JsonObject, path: string): Expression {

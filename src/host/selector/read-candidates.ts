@@ -1,3 +1,4 @@
+import { listHolds } from '../../engine/holds.js';
 import { Reservations, type Reservation } from '../../engine/reservations.js';
 import { QmplugError } from '../../errors.js';
 import type { StateStore } from '../../engine/state-store.js';
@@ -57,6 +58,7 @@ export async function readCandidates(
     records,
     names,
     reservations,
+    holds: await readHolds(runtime),
     vmNodes,
     distances: vmNodes === undefined ? new Map() : await readDistances(effects),
     uses: fields.has('in-use') ? await readUses(effects, functions, vmPid) : new Map(),
@@ -73,6 +75,7 @@ function isNamedBy(expression: Expression): (bdf: Bdf) => boolean {
     names: undefined,
     uses: new Map(),
     reservations: unknown('not read'),
+    holds: unknown('not read'),
     extras: new Map(),
     vmNodes: undefined,
     distances: new Map(),
@@ -127,10 +130,20 @@ async function readUses(
 async function readReservations(
   store: StateStore | undefined,
 ): Promise<Known<ReadonlyMap<string, Reservation>>> {
+  return readByKey(store, (from) => new Reservations(from).list());
+}
+
+async function readHolds(store: StateStore | undefined): Promise<CandidateSet['holds']> {
+  return readByKey(store, (from) => listHolds(from, Date.now()));
+}
+
+async function readByKey<T extends { readonly key: string }>(
+  store: StateStore | undefined,
+  list: (store: StateStore) => Promise<readonly T[]>,
+): Promise<Known<ReadonlyMap<string, T>>> {
   if (store === undefined) return unknown('there is no place where reservations are kept');
   try {
-    const all = await new Reservations(store).list();
-    return known(new Map(all.map((reservation) => [reservation.key, reservation])));
+    return known(new Map((await list(store)).map((each) => [each.key, each])));
   } catch (error) {
     if (error instanceof QmplugError) return unknown(error.message);
     throw error;

@@ -197,13 +197,16 @@ function readUse({ kind, name }: Candidate, { uses }: CandidateSet): FieldReadin
   return texts([findings.length === 0 ? 'free' : 'warn']);
 }
 
-function readReservation(candidate: Candidate, { reservations }: CandidateSet): FieldReading {
+function readReservation(candidate: Candidate, set: CandidateSet): FieldReading {
+  const { reservations, holds } = set;
   const key = reservationKeyOf(candidate);
   if (!key.known) return missing(key.reason);
   if (key.value === undefined) return absent('none');
   if (!reservations.known) return missing(reservations.reason);
-  const holder = reservations.value.get(key.value);
-  return holder === undefined ? absent('none') : texts([holder.scope]);
+  if (!holds.known) return missing(holds.reason);
+  const owners = [reservations.value.get(key.value)?.scope, holds.value.get(key.value)?.owner];
+  const names = owners.filter((owner) => owner !== undefined);
+  return names.length === 0 ? absent('none') : texts(names);
 }
 
 function readMdevType(candidate: Candidate): FieldReading {

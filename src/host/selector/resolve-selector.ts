@@ -3,16 +3,27 @@ import { RefusedError } from '../../errors.js';
 import { stringifyJson, type JsonValue } from '../../json.js';
 import { silentLogger, type Logger } from '../../logger.js';
 import { rememberReads } from '../inventory/remember.js';
+import { hostFailure } from '../reading.js';
 import type { Candidate, CandidateSet } from './candidate.js';
 import { compileRules, DEFAULT_RULES, fieldsOfRules, type Rule } from './deny.js';
+import { checkExpectation } from './expect.js';
+import type { Expression } from './expression.js';
 import { fieldsOf } from './match.js';
 import { formatOrderKey } from './order.js';
 import { isExplicit, matchesEverything } from './parse-selector.js';
+import { checkPin, parsePin, PIN_FIELDS, type PinOutcome } from './pin.js';
 import { formatPolicy } from './policy.js';
 import { readCandidates, withUses, type SelectionHost } from './read-candidates.js';
 import type { Rejection } from './refusals.js';
 import type { SelectorRequest } from './request.js';
-import { canonicalText, choose, findMatches, isShortage, type ResolveRules } from './resolve.js';
+import {
+  canonicalText,
+  choose,
+  explainAll,
+  findMatches,
+  isShortage,
+  type ResolveRules,
+} from './resolve.js';
 
 export interface ResolveOptions {
   /** Rules before the default ones; the first that matches decides. */
@@ -23,6 +34,8 @@ export interface ResolveOptions {
   readonly onlyFree?: boolean | undefined;
   /** Whose reservations are no conflict: the VM's key, or the owner of `host reserve`. */
   readonly scope?: string | undefined;
+  /** For whom devices may have been set aside: `host reserve --for`. */
+  readonly owner?: string | undefined;
   /** Candidates that may be chosen, by address or UUID; default all. */
   readonly among?: ReadonlySet<string> | undefined;
   /** Permits a selector that every device matches. */
@@ -43,6 +56,8 @@ export interface Resolution {
   readonly companions: readonly Candidate[];
   readonly classes: ReadonlyMap<string, readonly Candidate[]>;
   readonly rejected: readonly Rejection[];
+  /** What is worth knowing and changes nothing: a pinned device without a serial number to compare. */
+  readonly notes: readonly string[];
   /** Everything the choice was made of. */
   readonly set: CandidateSet;
 }
@@ -75,24 +90,10 @@ async function resolveOne(
   request: SelectorRequest,
   options: ResolveOptions,
 ): Promise<Resolution> {
-  const { guarded = true, rules = [], scope, logger = silentLogger } = options;
-  const explicit = isExplicit(request.expression);
-  if (guarded) checkWidth(request, options.yesAll ?? false);
-  const active = guarded ? [...rules, ...DEFAULT_RULES] : [];
-  const fields = new Set([...fieldsOfRequest(request), ...fieldsOfRules(active)]);
-  const onlyFree = options.onlyFree ?? !explicit;
-  let set = among(
-    await readCandidates(host, fields, explicit ? request.expression : undefined),
-    options.among,
-  );
-  if (guarded && onlyFree) {
-    const functions = findMatches(request, set).flatMap((each) =>
-      each.kind === 'pci' ? each.name : [],
-    );
-    set = await withUses(host, set, functions);
-  }
-  const asked: ResolveRules = { rules: compileRules(active), scope, onlyFree: guarded && onlyFree };
-  const { chosen, companions, rejected, classes } = choose(request, set, asked);
+  const { logger = silentLogger } = options;
+  const { set, asked, notes, moved } = await prepare(host, request, options);
+  const { chosen, companions, rejected, classes } = choose(moved ?? request, set, asked);
+  checkExpectation(request, chosen, set);
   const resolution: Resolution = {
     selector: canonicalText(request),
     selectorHash: hashOf(request),
@@ -103,10 +104,103 @@ async function resolveOne(
     companions,
     classes,
     rejected,
+    notes,
     set,
   };
   report(logger, request, resolution);
   return resolution;
+}
+
+interface Prepared {
+  readonly set: CandidateSet;
+  readonly asked: ResolveRules;
+  readonly notes: readonly string[];
+  /** The request for where a pinned device is now, if it named the place where it was. */
+  readonly moved: SelectorRequest | undefined;
+}
+
+/** The candidates with all that the request and the rules ask of them. */
+async function prepare(
+  host: SelectionHost,
+  request: SelectorRequest,
+  options: ResolveOptions,
+): Promise<Prepared> {
+  const { guarded = true, rules = [], scope, owner } = options;
+  const explicit = isExplicit(request.expression);
+  if (guarded) checkWidth(request, options.yesAll ?? false);
+  const active = guarded ? [...rules, ...DEFAULT_RULES] : [];
+  const fields = new Set([...fieldsOfRequest(request), ...fieldsOfRules(active)]);
+  const onlyFree = guarded && (options.onlyFree ?? !explicit);
+  const asked = { rules: compileRules(active), scope, owner, guarded, onlyFree };
+  const pinned = request.pin !== undefined;
+  const read = await readCandidates(
+    host,
+    fields,
+    explicit && !pinned ? request.expression : undefined,
+  );
+  const outcome = await meetPin(host, request, read);
+  const set = among(among(read, options.among), outcome && new Set(outcome.names));
+  const moved =
+    explicit && outcome ? { ...request, expression: addressesOf(outcome.names) } : undefined;
+  const prepared = { set, asked, notes: outcome?.notes ?? [], moved };
+  if (!onlyFree) return prepared;
+  const functions = findMatches(moved ?? request, set).flatMap((each) =>
+    each.kind === 'pci' ? each.name : [],
+  );
+  return { ...prepared, set: await withUses(host, set, functions) };
+}
+
+async function meetPin(
+  { effects }: SelectionHost,
+  { pin, expect }: SelectorRequest,
+  set: CandidateSet,
+): Promise<PinOutcome | undefined> {
+  if (pin === undefined) return undefined;
+  const { file, follow } = pin;
+  const text = await effects.read(file).catch((error: unknown) => {
+    throw hostFailure(`the pin ${file}`, error, 'HOST_UNREADABLE');
+  });
+  return checkPin(parsePin(text, file), set, { follow, strictGroup: expect?.group === 'strict' });
+}
+
+function addressesOf(names: readonly string[]): Expression {
+  const tests = names.map((text) => ({ negated: false, test: { kind: 'text', text } as const }));
+  return {
+    kind: 'values',
+    field: names.some((name) => name.includes('.')) ? 'bdf' : 'uuid',
+    tests,
+  };
+}
+
+/** What a request comes to, and each candidate's part in it. */
+export interface Explanation {
+  /** In numeric order. A candidate that is chosen says so by its name in `chosen`. */
+  readonly candidates: readonly Rejection[];
+  readonly chosen: readonly Candidate[];
+  /** Why nothing is chosen; undefined where something is. */
+  readonly refusal: RefusedError | undefined;
+}
+
+/** As `resolveSelector`, but a refusal is a part of the answer. Alternatives are not tried. */
+export async function explainSelector(
+  host: SelectionHost,
+  request: SelectorRequest,
+  options: ResolveOptions = {},
+): Promise<Explanation> {
+  const remembered = { ...host, effects: rememberReads(host.effects) };
+  const wide = { ...options, yesAll: true, guarded: options.guarded ?? true };
+  const policy = matchesEverything(request.expression)
+    ? ({ kind: 'all' } as const)
+    : request.policy;
+  const { set, asked } = await prepare(remembered, { ...request, policy }, wide);
+  const candidates = explainAll(request, set, asked);
+  try {
+    const { chosen } = choose(request, set, asked);
+    return { candidates, chosen, refusal: undefined };
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    return { candidates, chosen: [], refusal: error };
+  }
 }
 
 function among(set: CandidateSet, names: ReadonlySet<string> | undefined): CandidateSet {
@@ -128,6 +222,8 @@ export function fieldsOfRequest(request: SelectorRequest): readonly string[] {
   const { expression, policy, order, same, distinct, spread, pack } = request;
   return [
     ...fieldsOf(expression),
+    ...(request.pin === undefined ? [] : PIN_FIELDS),
+    ...(request.expect?.serial === undefined ? [] : ['serial']),
     ...(policy.kind === 'group-by' ? [policy.field] : []),
     ...order.map(({ field }) => field),
     ...same,

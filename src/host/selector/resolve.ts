@@ -33,6 +33,10 @@ export interface ResolveRules {
   readonly rules: readonly CompiledRule[];
   /** Who asks: what is reserved for this scope is no conflict. */
   readonly scope: string | undefined;
+  /** For whom devices may be set aside; undefined asks nothing of holds. */
+  readonly owner: string | undefined;
+  /** Whether what is set aside for another is kept out. */
+  readonly guarded: boolean;
   /** Whether devices that the host uses or that others have reserved are kept out. */
   readonly onlyFree: boolean;
 }
@@ -118,7 +122,7 @@ export function findObstacle(
   candidate: Candidate,
   request: SelectorRequest,
   set: CandidateSet,
-  { rules, scope, onlyFree }: ResolveRules,
+  { rules, scope, owner, guarded, onlyFree }: ResolveRules,
 ): Obstacle | undefined {
   const allowed = (id: string) => request.allow.includes(id);
   for (const { id, action, about, matcher } of rules) {
@@ -133,6 +137,7 @@ export function findObstacle(
   }
   return (
     findNumaObstacle(candidate, request, set) ??
+    (guarded ? findHold(candidate, set, owner) : undefined) ??
     (onlyFree ? findOccupation(candidate, allowed, set, scope) : undefined)
   );
 }
@@ -153,6 +158,18 @@ function findOccupation(
       : undefined;
   if (holder === undefined || holder.scope === scope) return undefined;
   return { reason: 'reserved', rule: holder.key, evidence: `reserved for ${holder.scope}` };
+}
+
+function findHold(
+  candidate: Candidate,
+  { holds }: CandidateSet,
+  owner: string | undefined,
+): Obstacle | undefined {
+  const key = reservationKeyOf(candidate);
+  if (!key.known || key.value === undefined || !holds.known) return undefined;
+  const hold = holds.value.get(key.value);
+  if (hold === undefined || hold.owner === owner) return undefined;
+  return { reason: 'reserved', rule: hold.key, evidence: `held for ${hold.owner}` };
 }
 
 function findNumaObstacle(
@@ -270,6 +287,32 @@ function describe({ same, distinct }: Constraints): string {
   ];
   return parts.length === 0 ? '' : ` with ${parts.join(' and ')}`;
 }
+
+/** Every candidate's part in a request, whatever comes of the whole. */
+export function explainAll(
+  request: SelectorRequest,
+  set: CandidateSet,
+  rules: ResolveRules,
+): readonly Rejection[] {
+  const matcher = compileMatcher(request.expression);
+  return set.candidates.map((candidate): Rejection => {
+    const verdict = matcher.judge(candidate, set);
+    if (verdict.truth !== 'yes') return unmatched(candidate, verdict);
+    const obstacle = findObstacle(candidate, request, set, rules);
+    return {
+      ...(obstacle ?? matching(request)),
+      bdf: candidate.name,
+      matched: verdict.matched,
+      failed: [],
+    };
+  });
+}
+
+const matching = ({ policy }: SelectorRequest): Obstacle => ({
+  reason: 'not-needed',
+  rule: `policy ${policy.kind}`,
+  evidence: 'it matches',
+});
 
 /** A refusal that another selector may make good. */
 export function isShortage(error: unknown): error is RefusedError {

@@ -74,10 +74,10 @@ export const anyExpression: fc.Arbitrary<Expression> = fc.letrec<{ tree: Express
     { depthSize: 'small', withCrossShrink: true },
     term,
     fc.record({
-      kind: fc.constantFrom('and', 'or'),
+      kind: fc.constantFrom('and' as const, 'or' as const),
       of: fc.array(tie('tree'), { minLength: 2, maxLength: 4 }),
     }),
-    fc.record({ kind: fc.constant('not'), of: tie('tree') }),
-    fc.record({ kind: fc.constant('pf-of'), of: tie('tree') }),
+    fc.record({ kind: fc.constant('not' as const), of: tie('tree') }),
+    fc.record({ kind: fc.constant('pf-of' as const), of: tie('tree') }),
   ),
 })).tree;

@@ -5,8 +5,12 @@ import { defineAdopt } from './adopt.js';
 import { defineApply } from './apply.js';
 import { defineHostBind } from './bind.js';
 import { defineHostMdev } from './mdev.js';
+import { defineHostPin } from './pin.js';
 import { definePlan } from './plan.js';
 import { defineHostQuarantine } from './quarantine.js';
+import { defineHostReservations, defineHostReserve, defineHostUnreserve } from './reserve.js';
+import { defineHostResolve } from './resolve.js';
+import { defineHostSnapshot } from './snapshot.js';
 import { defineHostRelease } from './release.js';
 import { defineHostVfs } from './vfs.js';
 import { defineRollback } from './rollback.js';
@@ -14,6 +18,8 @@ import { defineVerify } from './verify.js';
 
 const HELP = `
 Examples:
+  qmplug host resolve 'class:gpu numa:0' --policy first:2
+  qmplug host reserve 0000:3b:00.0 --for training --ttl 1h
   qmplug host bind 0000:3b:00.0
   qmplug host release 0000:3b:00.0
   qmplug host vfs 0000:5e:00.0 4
@@ -29,6 +35,12 @@ Each has a help of its own: qmplug host bind --help.
 JSON: see the help of each command.`;
 
 const DEFINITIONS = [
+  defineHostResolve,
+  defineHostPin,
+  defineHostReserve,
+  defineHostUnreserve,
+  defineHostReservations,
+  defineHostSnapshot,
   defineHostBind,
   defineHostRelease,
   defineHostVfs,
@@ -47,7 +59,7 @@ export function defineHost(program: Command, run: RunWork): Command {
     program
       .command('host')
       .description(
-        'Prepares devices of the host and gives them back without any VM, and sets the host up for VFIO.',
+        'Chooses, reserves and binds devices of the host without any VM, and sets the host up for VFIO.',
       )
       .addHelpText('after', HELP),
   );

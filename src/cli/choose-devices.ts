@@ -1,0 +1,102 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import {
+  parseRequest,
+  resolveSelector,
+  type NumaMode,
+  type Resolution,
+  type Tenant,
+} from '../index.js';
+import type { CommandContext } from './command-context.js';
+import { describeCandidate } from './device-json.js';
+import { count, each, once, oneOf, reason, text } from './option-values.js';
+import { readRules } from './policy-rules.js';
+import { selectionHost } from './selection-host.js';
+
+/** Options of every command that chooses devices. */
+export interface ChoiceOptions {
+  readonly policy?: string;
+  readonly order?: readonly string[];
+  readonly same?: readonly string[];
+  readonly distinct?: readonly string[];
+  readonly spread?: string;
+  readonly pack?: string;
+  readonly orElse?: readonly string[];
+  readonly allow?: readonly string[];
+  readonly near?: readonly number[];
+  readonly numa?: NumaMode;
+  readonly pin?: string;
+  readonly follow?: true;
+  readonly policyFile?: string;
+  readonly yesAll?: true;
+  readonly for?: string;
+}
+
+const POLICIES =
+  'one, all, first:N, exactly:N, atleast:N, group, function-set or group-by:FIELD (default: one)';
+
+/** Adds what a choice can be told besides its selector. */
+export function addChoiceOptions(command: Command): Command {
+  const many = (flag: string, value: string, about: string) =>
+    command.option(`${flag} <${value}>`, `${about}; may be repeated`, each(flag, text));
+  command.option('--policy <policy>', POLICIES, once('--policy', text));
+  many('--order', 'field', 'sort by a field, -FIELD backwards');
+  many('--same', 'field', 'all that are chosen share its value');
+  many('--distinct', 'field', 'each that is chosen has another value');
+  many('--or-else', 'selector', 'tried where the first cannot be had');
+  return command
+    .option('--spread <field>', 'spread over the values of a field', once('--spread', text))
+    .option('--pack <field>', 'take as few values of a field as can be', once('--pack', text))
+    .option(
+      '--allow <reason>',
+      'pass over a rule or a finding by its name; may be repeated',
+      each('--allow', reason),
+    )
+    .option('--near <node>', 'a NUMA node of the VM; may be repeated', each('--near', count))
+    .option(
+      '--numa <mode>',
+      'required, preferred, legacy or socket: how those nodes bind',
+      once('--numa', oneOf('required', 'preferred', 'legacy', 'socket')),
+    )
+    .option('--pin <file>', 'the device must still be the one pinned there', once('--pin', text))
+    .option('--follow', 'take a pinned device where it has moved to')
+    .option('--policy-file <file>', 'rules on who may have what', once('--policy-file', text))
+    .option('--for <owner>', 'who asks: what is held for them is no obstacle', once('--for', text))
+    .option('--yes-all', 'permit a selector that every device matches');
+}
+
+/** Resolves a selector with its options; what is noted on the way goes to stderr. */
+export async function chooseDevices(
+  context: CommandContext,
+  selector: string,
+  options: ChoiceOptions,
+): Promise<{ readonly resolution: Resolution; readonly tenant: Tenant | undefined }> {
+  const { effects, logger } = context.environment;
+  const { policyFile, yesAll, near: vmNodes, for: owner, pin, follow = false, ...rest } = options;
+  const { policy, order, same, distinct, spread, pack, orElse, allow, numa } = rest;
+  const asked = { policy, order, same, distinct, spread, pack, orElse, allow, numa };
+  const pinned = pin === undefined ? undefined : { file: resolve(pin), follow };
+  const { rules, tenant } = await readRules(effects, policyFile, owner);
+  const resolution = await resolveSelector(
+    { ...selectionHost(context), vmNodes },
+    parseRequest(selector, { ...asked, pin: pinned }),
+    { rules, owner, scope: owner, yesAll, onlyFree: true, logger },
+  );
+  for (const note of resolution.notes) context.output.note(note);
+  return { resolution, tenant };
+}
+
+/** A resolution as JSON. */
+export function describeResolution({ chosen, companions, classes, set, ...facts }: Resolution) {
+  const describe = (candidate: Resolution['chosen'][number]) =>
+    describeCandidate(candidate, set.names, []);
+  const names = [...classes].map(
+    ([value, members]) => [value, members.map(({ name }) => name)] as const,
+  );
+  return {
+    ...facts,
+    chosen: chosen.map(describe),
+    companions: companions.map(describe),
+    classes: new Map(names),
+  };
+}

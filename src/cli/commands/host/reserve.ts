@@ -1,0 +1,118 @@
+import type { Command } from 'commander';
+import { Holds, InputError, reserveDevices, type Environment, type Hold } from '../../../index.js';
+import { addChoiceOptions, chooseDevices, type ChoiceOptions } from '../../choose-devices.js';
+import type { RunWork } from '../../command-context.js';
+import { EXIT } from '../../exit-status.js';
+import { duration, once, text } from '../../option-values.js';
+import { toJson } from '../../to-json.js';
+import { addJsonOption } from '../../vm-options.js';
+
+interface ReserveCommandOptions extends ChoiceOptions {
+  /** Milliseconds. */
+  readonly ttl?: number;
+}
+
+const RESERVE_HELP = `
+Examples:
+  qmplug host reserve 'class:gpu numa:0' --policy first:2 --for training --ttl 1h
+  qmplug attach /run/vm.sock 0000:3b:00.0 --reserved-for training
+  qmplug host unreserve --for training
+
+Sets whole IOMMU groups aside under a name, without touching a device. Nobody else gets them until they are given
+back, the time is over, or the host boots.
+
+JSON: {"holds":[{"key","owner","devices","since","until"}]}`;
+
+export function defineHostReserve(host: Command, run: RunWork): Command {
+  const command = host
+    .command('reserve')
+    .description('Sets devices aside for somebody.')
+    .argument('<selector>', 'an address, terms, or the structured form as JSON')
+    .option(
+      '--ttl <time>',
+      'for how long: 90s, 30m, 1h, 2d (default: to the next boot)',
+      once('--ttl', duration),
+    )
+    .addHelpText('after', RESERVE_HELP);
+  return addJsonOption(addChoiceOptions(command)).action(
+    (selector: string, options: ReserveCommandOptions) =>
+      run(async (context) => {
+        const owner = ownerOf(options.for);
+        const { resolution, tenant } = await chooseDevices(context, selector, options);
+        const holds = await reserveDevices(holdsOf(context.environment), resolution, {
+          owner,
+          ttlMs: options.ttl,
+          tenant,
+        });
+        context.output.result(toJson({ holds }), () => renderHolds(holds));
+        return EXIT.done;
+      }),
+  );
+}
+
+const UNRESERVE_HELP = `
+Examples:
+  qmplug host unreserve --for training
+
+JSON: {"holds":[...]}, what was given back; none is a success.`;
+
+export function defineHostUnreserve(host: Command, run: RunWork): Command {
+  const command = host
+    .command('unreserve')
+    .description('Gives back what is set aside for somebody.')
+    .option('--for <owner>', 'whose', once('--for', text))
+    .addHelpText('after', UNRESERVE_HELP);
+  return addJsonOption(command).action((options: { readonly for?: string }) =>
+    run(async ({ environment, output }) => {
+      const holds = await holdsOf(environment).release(ownerOf(options.for));
+      output.result(toJson({ holds }), () => renderHolds(holds));
+      return EXIT.done;
+    }),
+  );
+}
+
+const RESERVATIONS_HELP = `
+Examples:
+  qmplug host reservations
+
+JSON: {"holds":[{"key","owner","devices","since","until"}]}`;
+
+export function defineHostReservations(host: Command, run: RunWork): Command {
+  const command = host
+    .command('reservations')
+    .description('Lists what is set aside, and for whom.')
+    .addHelpText('after', RESERVATIONS_HELP);
+  return addJsonOption(command).action(() =>
+    run(
+      async ({ environment, output }) => {
+        const holds = await holdsOf(environment).list();
+        output.result(toJson({ holds }), () => renderHolds(holds));
+        return EXIT.done;
+      },
+      { changesNothing: true },
+    ),
+  );
+}
+
+function holdsOf({ runtime: store, liveness, clock }: Environment): Holds {
+  return new Holds({ store, liveness, clock });
+}
+
+function ownerOf(name: string | undefined): string {
+  if (name !== undefined && /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return name;
+  throw new InputError('BAD_ARGUMENT', '--for takes the name of an owner', {
+    remedy:
+      'begin with a letter or digit, go on with letters, digits, dots, dashes and underscores',
+  });
+}
+
+function renderHolds(holds: readonly Hold[]): string {
+  if (holds.length === 0) return 'nothing is set aside';
+  return holds
+    .map(({ key, owner, devices, until }) => {
+      const end =
+        until === undefined ? 'to the next boot' : `until ${new Date(until).toISOString()}`;
+      return `${key}  ${owner}  ${end}  ${devices.join(', ')}`;
+    })
+    .join('\n');
+}

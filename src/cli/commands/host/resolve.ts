@@ -1,0 +1,46 @@
+import type { Command } from 'commander';
+import {
+  addChoiceOptions,
+  chooseDevices,
+  describeResolution,
+  type ChoiceOptions,
+} from '../../choose-devices.js';
+import type { RunWork } from '../../command-context.js';
+import { EXIT } from '../../exit-status.js';
+import { toJson } from '../../to-json.js';
+import { addJsonOption } from '../../vm-options.js';
+
+const HELP = `
+Examples:
+  qmplug host resolve 'id:10de:2204 numa:0'
+  qmplug host resolve class:gpu --policy first:2 --distinct numa --json
+  qmplug host resolve 'class:nvme bar>=16K' --policy group-by:numa:first:1
+  qmplug host resolve 0000:3b:00.0 --pin /etc/qmplug/gpu0.pin
+
+Prints the addresses, one a line, in the order of the choice. Devices that the host uses or that others have
+reserved are passed over. Changes nothing.
+
+JSON: {"selector","selectorHash","snapshotHash","policy","order","chosen":[...],"companions":[...],
+       "classes":{...},"rejected":[{"bdf","reason","rule","evidence","matched","failed"}],"notes":[...]}`;
+
+export function defineHostResolve(host: Command, run: RunWork): Command {
+  const command = host
+    .command('resolve')
+    .description('Prints the devices that a selector means.')
+    .argument('<selector>', 'an address, terms, or the structured form as JSON')
+    .addHelpText('after', HELP);
+  return addJsonOption(addChoiceOptions(command)).action(
+    (selector: string, options: ChoiceOptions) =>
+      run(
+        async (context) => {
+          const { resolution } = await chooseDevices(context, selector, options);
+          const { chosen, companions } = resolution;
+          context.output.result(toJson(describeResolution(resolution)), () =>
+            [...chosen, ...companions].map(({ name }) => name).join('\n'),
+          );
+          return EXIT.done;
+        },
+        { changesNothing: true },
+      ),
+  );
+}

@@ -1,0 +1,152 @@
+import { RefusedError } from '../errors.js';
+import { acquireLock, type LockOptions } from './lock.js';
+import type { StateStore } from './state-store.js';
+
+/**
+ * A thing set aside for somebody before any VM has it: no process stands behind it, so it ends at its time, or
+ * when it is given back. What a VM has is a `Reservation`.
+ */
+export interface Hold {
+  /** `group-17`; the same keys as reservations. */
+  readonly key: string;
+  /** Whom it is for, by a name that people gave. */
+  readonly owner: string;
+  /** What was in it when it was taken, for the reader. */
+  readonly devices: readonly string[];
+  /** Milliseconds since 1970; `until` undefined holds till it is given back. A reboot ends both. */
+  readonly since: number;
+  readonly until: number | undefined;
+}
+
+const FOLDER = 'holds';
+const fileOf = (key: string) => `${FOLDER}/${key}.json`;
+const LOCK_DEADLINE_MS = 5_000;
+
+export interface HoldsOptions extends LockOptions {
+  /** Milliseconds since 1970; default the system's time. Holds outlive the process, so a monotonic clock will not do. */
+  readonly wallClock?: (() => number) | undefined;
+}
+
+/** Host-wide holds: a file each, changed under one lock. Those whose time has passed are not there. */
+export class Holds {
+  readonly #options: HoldsOptions;
+
+  constructor(options: HoldsOptions) {
+    this.#options = options;
+  }
+
+  async list(): Promise<readonly Hold[]> {
+    return listHolds(this.#options.store, this.#now());
+  }
+
+  /**
+   * Sets all of it aside or nothing. Taking again for the same owner makes the time anew.
+   *
+   * @param ttlMs undefined holds till it is given back, or to the next boot.
+   * @throws {RefusedError} `CONFLICT` naming both owners.
+   */
+  async take(
+    wanted: readonly Pick<Hold, 'key' | 'devices'>[],
+    owner: string,
+    ttlMs: number | undefined,
+  ): Promise<readonly Hold[]> {
+    return this.#exclusively(async () => {
+      const held = new Map((await this.list()).map((hold) => [hold.key, hold]));
+      for (const { key } of wanted) {
+        const holder = held.get(key);
+        if (holder !== undefined && holder.owner !== owner) throw heldBy(holder, owner);
+      }
+      const since = this.#now();
+      const until = ttlMs === undefined ? undefined : since + ttlMs;
+      const holds = wanted.map(({ key, devices }): Hold => ({ key, owner, devices, since, until }));
+      for (const hold of holds) await this.#replace(hold);
+      return holds;
+    });
+  }
+
+  /** Gives back what the owner has, of the keys or of all. */
+  async release(owner: string, keys?: ReadonlySet<string>): Promise<readonly Hold[]> {
+    return this.#exclusively(async () => {
+      const mine = (await this.list()).filter(
+        (hold) => hold.owner === owner && (keys === undefined || keys.has(hold.key)),
+      );
+      for (const { key } of mine) await this.#options.store.remove(fileOf(key));
+      return mine;
+    });
+  }
+
+  async #replace(hold: Hold): Promise<void> {
+    const { store } = this.#options;
+    const draft = `${FOLDER}/${hold.key}.next`;
+    await store.remove(draft);
+    await store.create(draft, `${JSON.stringify(hold)}\n`);
+    await store.rename(draft, fileOf(hold.key));
+  }
+
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const lock = await acquireLock('holds', this.#options, { deadlineMs: LOCK_DEADLINE_MS });
+    try {
+      return await work();
+    } finally {
+      await lock.release();
+    }
+  }
+
+  #now(): number {
+    return (this.#options.wallClock ?? Date.now)();
+  }
+}
+
+/**
+ * What is set aside at a moment.
+ *
+ * @param now milliseconds since 1970.
+ */
+export async function listHolds(store: StateStore, now: number): Promise<readonly Hold[]> {
+  const files = (await store.list(FOLDER)).filter((file) => file.endsWith('.json')).sort();
+  const holds = await Promise.all(
+    files.map(async (file) => {
+      const name = `${FOLDER}/${file}`;
+      const text = await store.read(name);
+      return text === undefined ? undefined : parse(text, `${store.location}/${name}`);
+    }),
+  );
+  return holds
+    .filter((hold) => hold !== undefined)
+    .filter(({ until }) => until === undefined || until > now);
+}
+
+/** The refusal for a thing that is set aside for another. */
+export function heldBy({ key, owner, until }: Hold, wanted: string): RefusedError {
+  const end = until === undefined ? '' : ` until ${new Date(until).toISOString()}`;
+  return new RefusedError(
+    'CONFLICT',
+    `${key} is held for ${owner}${end}; ${wanted} cannot have it`,
+    {
+      remedy: `if ${owner} needs it no more: qmplug host unreserve --for ${owner}`,
+      details: { key, holder: owner, until: until ?? null, wanted },
+    },
+  );
+}
+
+function parse(text: string, name: string): Hold {
+  let value: Partial<Hold> | null = null;
+  try {
+    value = JSON.parse(text) as Partial<Hold> | null;
+  } catch {
+    // Told below, as anything else that is none.
+  }
+  const { key, owner, devices, since, until } = value ?? {};
+  if (
+    typeof key === 'string' &&
+    typeof owner === 'string' &&
+    Array.isArray(devices) &&
+    typeof since === 'number' &&
+    (until === undefined || typeof until === 'number')
+  ) {
+    return { key, owner, devices, since, until };
+  }
+  throw new RefusedError('STATE_DAMAGED', `${name} is not a hold of ours`, {
+    remedy: `look at the file and remove it: rm ${name}`,
+  });
+}
