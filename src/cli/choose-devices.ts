@@ -70,6 +70,7 @@ export async function chooseDevices(
   context: CommandContext,
   selector: string,
   options: ChoiceOptions,
+  { readAll }: { readonly readAll?: boolean } = {},
 ): Promise<{ readonly resolution: Resolution; readonly tenant: Tenant | undefined }> {
   const { effects, logger } = context.environment;
   const { policyFile, yesAll, near: vmNodes, for: owner, pin, follow = false, ...rest } = options;
@@ -80,7 +81,7 @@ export async function chooseDevices(
   const resolution = await resolveSelector(
     { ...selectionHost(context), vmNodes },
     parseRequest(selector, { ...asked, pin: pinned }),
-    { rules, owner, scope: owner, yesAll, onlyFree: true, logger },
+    { rules, owner, scope: owner, yesAll, readAll, onlyFree: true, logger },
   );
   for (const note of resolution.notes) context.output.note(note);
   return { resolution, tenant };

@@ -22,12 +22,13 @@ export function renderTable(
     Math.max(...lines.map((line) => (line[column] ?? '').length)),
   );
   if (width !== undefined) narrow(widths, width, elastic);
-  return lines.map((line) =>
-    line
+  return lines.map((line) => {
+    const text = line
       .map((cell, column) => cut(cell, widths[column] ?? 0).padEnd(widths[column] ?? 0))
       .join(GAP)
-      .trimEnd(),
-  );
+      .trimEnd();
+    return width === undefined ? text : cut(text, width);
+  });
 }
 
 /** Takes from the elastic column first, then from the last. */

@@ -10,13 +10,19 @@ export function writeTree(directory: string, reads: ReadonlyMap<string, Recorded
   mkdirSync(directory, { recursive: true });
   const root = realpathSync(directory);
   const byDepth = [...reads].sort(([a], [b]) => depth(a) - depth(b) || (a < b ? -1 : 1));
-  const isLink = ([, read]: (typeof byDepth)[number]) => read.kind === 'link';
-  for (const [path, read] of [
-    ...byDepth.filter(isLink),
-    ...byDepth.filter((each) => !isLink(each)),
-  ]) {
-    const at = placeOf(root, path);
-    if (at !== undefined) writeOne(root, at, read);
+  // Links first, as the rest lies behind them; names that were only seen last, as they may be directories.
+  for (const kinds of [['link'], ['directory'], ['file', 'node', 'unreadable']]) {
+    for (const [path, read] of byDepth) {
+      const at = kinds.includes(read.kind) ? placeOf(root, path) : undefined;
+      if (at !== undefined) writeOne(root, at, read);
+    }
+  }
+  for (const [path, read] of byDepth) {
+    if (read.kind !== 'directory') continue;
+    for (const name of read.names) {
+      const at = placeOf(root, `${path}/${name}`);
+      if (at !== undefined) makePlaceholder(at);
+    }
   }
   for (const name of ['sys', 'proc', 'dev']) mkdirSync(join(root, name), { recursive: true });
 }
@@ -48,8 +54,6 @@ function writeOne(root: string, at: string, read: RecordedRead): void {
       return;
     case 'directory':
       if (there === undefined) mkdirSync(at);
-      // Names that were seen and never looked into.
-      for (const name of read.names) makePlaceholder(join(at, name));
       return;
     case 'node':
       if (there === undefined) makePlaceholder(at, read.stat.kind === 'directory');

@@ -12,6 +12,7 @@ function envOf({ roots }: HostTree) {
     QMPLUG_SYSFS_ROOT: roots.sysfs,
     QMPLUG_PROC_ROOT: roots.proc,
     QMPLUG_DEV_ROOT: roots.dev,
+    QMPLUG_PCI_IDS: '/nonexistent/pci.ids',
   };
 }
 
@@ -43,10 +44,10 @@ describe('without an IOMMU', () => {
     using home = new CliHome();
     const { status, stdout, stderr } = await home.run(['devices'], { env: envOf(host) });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    expect(rows(stdout).map((row) => row.slice(0, 5))).toEqual([
-      ['ADDRESS', 'GROUP', 'DRIVER', 'ID', 'CLASS'],
-      ['0000:00:1f.2', '-', 'ahci', '8086:10d3', 'SATA controller'],
-      ['0000:3b:00.0', '-', 'nouveau', '10de:2204', 'VGA controller'],
+    expect(rows(stdout).map((row) => row.slice(0, 6))).toEqual([
+      ['ADDRESS', 'GROUP', 'NUMA', 'DRIVER', 'ID', 'DEVICE'],
+      ['0000:00:1f.2', '-', '-', 'ahci', '8086:10d3', 'SATA controller'],
+      ['0000:3b:00.0', '-', '-', 'nouveau', '10de:2204', 'VGA controller'],
       [''],
       ['missing for VFIO:'],
       ['', 'there are no IOMMU groups (/sys/kernel/iommu_groups is empty)'],

@@ -14,6 +14,8 @@ export interface CliOptions {
   readonly signal?: AbortSignal;
   /** Whether stderr is a terminal. */
   readonly terminal?: boolean;
+  /** Makes stdout a terminal of this width. */
+  readonly columns?: number;
   /** Called with what is written to stderr, as it is. */
   readonly onStderr?: (text: string) => void;
   readonly onStdout?: (text: string) => void;
@@ -31,6 +33,8 @@ export async function cli(args: readonly string[], options: CliOptions = {}): Pr
         stdout += text;
         options.onStdout?.(text);
       },
+      isTTY: options.columns !== undefined,
+      columns: options.columns,
     },
     stderr: {
       write: (text) => {

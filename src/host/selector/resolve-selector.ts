@@ -38,6 +38,8 @@ export interface ResolveOptions {
   readonly owner?: string | undefined;
   /** Candidates that may be chosen, by address or UUID; default all. */
   readonly among?: ReadonlySet<string> | undefined;
+  /** Reads every device although only one is named: for what is said of its neighbours. */
+  readonly readAll?: boolean | undefined;
   /** Permits a selector that every device matches. */
   readonly yesAll?: boolean | undefined;
   readonly logger?: Logger | undefined;
@@ -132,12 +134,8 @@ async function prepare(
   const fields = new Set([...fieldsOfRequest(request), ...fieldsOfRules(active)]);
   const onlyFree = guarded && (options.onlyFree ?? !explicit);
   const asked = { rules: compileRules(active), scope, owner, guarded, onlyFree };
-  const pinned = request.pin !== undefined;
-  const read = await readCandidates(
-    host,
-    fields,
-    explicit && !pinned ? request.expression : undefined,
-  );
+  const isNarrow = explicit && request.pin === undefined && options.readAll !== true;
+  const read = await readCandidates(host, fields, isNarrow ? request.expression : undefined);
   const outcome = await meetPin(host, request, read);
   const set = among(among(read, options.among), outcome && new Set(outcome.names));
   const moved =

@@ -40,7 +40,12 @@ export function defineHostPin(host: Command, run: RunWork): Command {
       }
       const file = resolve(options.output);
       const serial = [...(options.order ?? []), 'serial'];
-      const { resolution } = await chooseDevices(context, selector, { ...options, order: serial });
+      const { resolution } = await chooseDevices(
+        context,
+        selector,
+        { ...options, order: serial },
+        { readAll: true },
+      );
       const { chosen, set, selectorHash, selector: canonical } = resolution;
       const pin: Pin = {
         selector: canonical,
