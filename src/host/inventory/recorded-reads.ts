@@ -10,7 +10,10 @@ export type RecordedRead =
   | { readonly kind: 'unreadable'; readonly errno: string };
 
 export interface RecordingEffects extends HostEffects {
-  /** By canonical path, in the order of the first reading. What is not there is left out. */
+  /**
+   * By canonical path, in the order of the first reading; a directory that was listed by its path and `/.`. What
+   * is not there is left out.
+   */
   readonly reads: ReadonlyMap<string, RecordedRead>;
 }
 
@@ -50,7 +53,9 @@ export function recordReads(effects: HostEffects): RecordingEffects {
       })),
     readBytes: (path, length) =>
       recorded(path, effects.readBytes(path, length), (bytes) => ({ kind: 'file', bytes })),
-    list: (path) => recorded(path, effects.list(path), (names) => ({ kind: 'directory', names })),
+    // The path itself may be a link, which is an answer of its own.
+    list: (path) =>
+      recorded(`${path}/.`, effects.list(path), (names) => ({ kind: 'directory', names })),
     readlink: (path) =>
       recorded(path, effects.readlink(path), (target) => ({ kind: 'link', target })),
     stat: (path) => recorded(path, effects.stat(path), (stat) => ({ kind: 'node', stat })),
