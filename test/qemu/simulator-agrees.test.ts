@@ -1,180 +1,24 @@
-import { expect, it, describe } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../src/json.js';
-import { connectUnix } from '../../src/qmp/unix-transport.js';
 import {
-  argumentsOf,
   Random,
   rootPorts,
-  simulateQemu,
   type ColdDevice,
   type QemuConfig,
   type ReleaseName,
 } from '../../src/simulator/index.js';
-import { RawClient, type Reply } from '../simulator/raw-client.js';
-import { startQemu } from '../support/qemu.js';
-
-/*
- * The same commands go to a real QEMU and to the simulated one; replies, events and the device tree
- * must be the same. What may differ is in this list and nowhere else:
- *
- * - the order of object members, of qom-list and of query-pci entries: none is promised;
- * - timestamps;
- * - qom-list of a device: the real one also shows memory regions and aliases (`legacy-*`), so
- *   the simulator's list must be a part of it;
- * - query-pci: regions of the functions that q35 itself brings, and the windows' addresses once
- *   firmware has run; their sizes must agree;
- * - buses of other kinds than PCI (nvme has one inside);
- * - RESET by the guest itself: SeaBIOS sends one or two;
- * - where RESET stands among the DEVICE_DELETED: it depends on the RCU grace period;
- * - `description` in device-list-properties.
- */
+import {
+  BARRIER,
+  onReal,
+  onSimulated,
+  runSteps,
+  type Peer,
+  type Step,
+} from '../support/agreement.js';
+import { objects, read, sorted } from '../support/device-tree.js';
 
 /** Of the random sequences; each takes about a second per mechanism. */
 const SEEDS = [1, 2, 3, 4, 5];
-
-type Step = readonly [command: string, args?: JsonObject];
-
-/** QEMU answers this only after all pending deletions have been announced. */
-const BARRIER: Step = ['device_add', {}];
-
-interface Peer {
-  readonly client: RawClient;
-  /** Waits, letting time pass where time is simulated. */
-  readonly wait: <T>(promise: Promise<T>) => Promise<T>;
-}
-
-interface Seen {
-  readonly replies: readonly (readonly [Step, Reply])[];
-  readonly events: readonly JsonValue[];
-  readonly tree: JsonValue;
-}
-
-async function runSteps({ client, wait }: Peer, steps: readonly Step[]): Promise<Seen> {
-  const replies: (readonly [Step, Reply])[] = [];
-  for (const step of steps) {
-    const resets = client.events.filter(({ event }) => event === 'RESET').length;
-    replies.push([step, await wait(client.command(...step))]);
-    if (step[0] === 'system_reset') {
-      await wait(
-        client.until(() => client.events.filter(({ event }) => event === 'RESET').length > resets),
-      );
-    }
-  }
-  await wait(client.command(...BARRIER));
-  const events = client.events
-    .filter(({ event, data }) => !(event === 'RESET' && data.guest === true))
-    .map(({ event, data }): JsonObject => ({ event, data }))
-    .sort((a, b) => Number(a.event === 'RESET') - Number(b.event === 'RESET'));
-  return { replies, events, tree: await readTree({ client, wait }) };
-}
-
-async function read(
-  { client, wait }: Peer,
-  command: string,
-  args?: JsonObject,
-): Promise<JsonValue> {
-  const reply = await wait(client.command(command, args));
-  if ('error' in reply) return reply.error.desc;
-  return reply.return;
-}
-
-const objects = (value: JsonValue): readonly JsonObject[] =>
-  Array.isArray(value) ? (value as readonly JsonValue[]).filter((item) => isJsonObject(item)) : [];
-
-/** Peripherals, what hangs on each bus, and query-pci without what may differ. */
-async function readTree(peer: Peer): Promise<JsonValue> {
-  const tree: Record<string, JsonValue> = {};
-  for (const container of ['/machine/peripheral', '/machine/peripheral-anon']) {
-    for (const { name, type } of objects(await read(peer, 'qom-list', { path: container }))) {
-      if (name === 'type' || typeof name !== 'string' || type === undefined) continue;
-      const path = `${container}/${name}`;
-      tree[path] = {
-        type,
-        addr: await read(peer, 'qom-get', { path, property: 'addr' }),
-        bus: await read(peer, 'qom-get', { path, property: 'parent_bus' }),
-        hotplugged: await read(peer, 'qom-get', { path, property: 'hotplugged' }),
-      };
-      const bus = `${path}/${name}`;
-      const busType = await read(peer, 'qom-get', { path: bus, property: 'type' });
-      if (busType !== 'PCIE' && busType !== 'PCI') continue;
-      const entries = objects(await read(peer, 'qom-list', { path: bus }));
-      for (const { name: entry } of entries) {
-        if (typeof entry !== 'string' || entry === 'realized' || entry === 'type') continue;
-        tree[`${bus} ${entry}`] = await read(peer, 'qom-get', { path: bus, property: entry });
-      }
-    }
-  }
-  tree['query-pci'] = objects(await read(peer, 'query-pci')).map(
-    ({ bus, devices = [] }): JsonValue => ({ bus, devices: objects(devices).map(comparable) }),
-  );
-  return sorted(tree);
-}
-
-function comparable(device: JsonObject): JsonValue {
-  const { pci_bridge: bridge, regions = [], irq, ...rest } = device;
-  const inner = isJsonObject(bridge) ? bridge : undefined;
-  const bus = isJsonObject(inner?.bus) ? inner.bus : {};
-  const sizeOf = (range: JsonValue | undefined) =>
-    isJsonObject(range) ? Number(range.limit) - Number(range.base) : null;
-  return {
-    ...rest,
-    hasIrq: irq !== undefined,
-    regions: device.qdev_id === '' ? [] : objects(regions).map(placed),
-    ...(inner
-      ? {
-          numbers: [bus.number ?? null, bus.secondary ?? null, bus.subordinate ?? null],
-          sizes: [sizeOf(bus.memory_range), sizeOf(bus.prefetchable_range)],
-          inside: inner.devices === undefined ? null : objects(inner.devices).map(comparable),
-        }
-      : {}),
-  };
-}
-
-const placed = (region: JsonObject): JsonValue => ({
-  ...region,
-  address: region.address === -1 ? 'nowhere' : 'somewhere',
-});
-
-function sorted(value: JsonValue): JsonValue {
-  if (Array.isArray(value)) {
-    const items = (value as readonly JsonValue[]).map(sorted);
-    return items.sort((a, b) => (text(a) < text(b) ? -1 : 1));
-  }
-  if (!isJsonObject(value)) return value;
-  const entries = Object.entries(value).filter(([, member]) => member !== undefined);
-  return Object.fromEntries(
-    entries
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, member]) => [key, sorted(member ?? null)]),
-  );
-}
-
-const text = (value: JsonValue) =>
-  JSON.stringify(value, (_key, member: unknown) =>
-    typeof member === 'bigint' ? member.toString() : member,
-  );
-
-async function onReal<T>(config: QemuConfig, use: (peer: Peer) => Promise<T>): Promise<T> {
-  // The helper starts the machine; devices and ports come from the configuration.
-  const args = argumentsOf({ ...config, monitors: [] });
-  const devices = args.flatMap((arg, at) => (arg === '-device' ? [arg, args[at + 1] ?? ''] : []));
-  await using qemu = await startQemu({
-    args: devices,
-    memoryMiB: 256,
-    paused: config.startPaused ?? false,
-    ...(config.hotplug === undefined ? {} : { hotplug: config.hotplug }),
-  });
-  const client = new RawClient(await connectUnix(qemu.qmpPath));
-  await client.negotiate(['oob']);
-  return await use({ client, wait: (promise) => promise });
-}
-
-async function onSimulated<T>(config: QemuConfig, use: (peer: Peer) => Promise<T>): Promise<T> {
-  const simulated = simulateQemu(config);
-  const client = new RawClient(simulated.connect());
-  await simulated.clock.runUntil(client.negotiate(['oob']));
-  return use({ client, wait: (promise) => simulated.clock.runUntil(promise) });
-}
 
 /** The simulator's release that is nearest to the QEMU installed here. */
 async function installedRelease(): Promise<ReleaseName> {

@@ -1,6 +1,5 @@
 import type { Machine } from './machine.js';
 import { isPortBus, slotOf, type PciBus, type PciDevice } from './model.js';
-import type { Release } from './releases.js';
 
 /**
  * ACPI PCI hot-plug of q35 (hw/acpi/pcihp.c): two registers per numbered bus say which slots came
@@ -36,21 +35,22 @@ export function isBelowExpander(bus: PciBus): boolean {
 }
 
 /** Whether `device_add` and `device_del` may name the bus at all. */
-export function isHotpluggable(bus: PciBus): boolean {
-  return bus.hotplug !== 'none';
+export function isHotpluggable({ release }: Machine, bus: PciBus): boolean {
+  if (bus.hotplug === 'none') return false;
+  return !(release.closedPortKeepsHandler && isClosed(bus));
 }
 
-/** How a bus that comes with the machine will hot-plug. */
-export function hotplugOf(
-  bus: PciBus,
-  mode: 'acpi' | 'native',
-  release: Pick<Release, 'hotplugBelowUpstream'>,
-): PciBus['hotplug'] {
+/** Whether its port has `hotplug=off`. */
+export function isClosed({ bridge }: PciBus): boolean {
+  return bridge?.properties.get('hotplug') === false;
+}
+
+/** How a bus will hot-plug. ACPI takes even that of a switch's upstream port, of which Linux knows nothing. */
+export function hotplugOf(bus: PciBus, mode: 'acpi' | 'native'): PciBus['hotplug'] {
   const { bridge } = bus;
   if (bridge === undefined || bridge.type.kind === 'host-bridge') return 'none';
-  if (bridge.type.kind === 'upstream-port' && !release.hotplugBelowUpstream) return 'none';
   if (mode === 'acpi' && !bridge.hotplugged && !isBelowExpander(bus)) {
-    return bridge.properties.get('hotplug') === false ? 'none' : 'acpi';
+    return isClosed(bus) ? 'none' : 'acpi';
   }
   if (isPortBus(bus)) return 'native';
   const shpc = bridge.type.name === 'pcie-pci-bridge' || bridge.properties.get('shpc') === true;

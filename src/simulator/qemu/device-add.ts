@@ -30,7 +30,8 @@ const SLOTS = 32;
 export function addDevice(machine: Machine, args: JsonObject, hotplugged = true): PciDevice {
   const { release } = machine;
   const { driver, bus: busArgument, id: idArgument, ...rest } = args;
-  const id = idArgument === undefined ? undefined : scalarText(idArgument);
+  // What is no text is no id to QEMU, and no error either.
+  const id = typeof idArgument === 'string' ? idArgument : undefined;
   if (id !== undefined && release.checksDeviceId && !IDENTIFIER.test(id)) {
     throw new QmpFailure("Parameter 'id' expects an identifier");
   }
@@ -50,7 +51,7 @@ export function addDevice(machine: Machine, args: JsonObject, hotplugged = true)
   if (type === undefined) {
     throw new QmpFailure(`Device '${name}' can't go on ${bus.typeName} bus`);
   }
-  if (hotplugged && !isHotpluggable(bus)) {
+  if (hotplugged && !isHotpluggable(machine, bus)) {
     throw new QmpFailure(`Bus '${bus.name}' does not support hotplugging`);
   }
   if (id !== undefined && machine.find(id)) throw new QmpFailure(`Duplicate device ID '${id}'`);
@@ -69,17 +70,17 @@ function findBus(
   given: JsonValue | undefined,
   foreignBus: string | undefined,
 ): PciBus {
-  if (given === undefined) {
+  if (typeof given !== 'string') {
     if (foreignBus !== undefined) {
       throw new QmpFailure(`No '${foreignBus}' bus found for device '${driver}'`);
     }
-    return machine.rootBus;
+    // The newest root bus, which is an expander's where there is one.
+    return machine.buses.findLast((bus) => bus.typeName === 'pxb-pcie-bus') ?? machine.rootBus;
   }
-  const name = scalarText(given);
   // A path of buses, not of QOM: its first element names no bus of ours.
-  if (name.startsWith('/')) throw deviceNotFound(name.split('/')[1] ?? '');
-  const bus = machine.buses.find((candidate) => candidate.name === name);
-  if (bus === undefined) throw new QmpFailure(`Bus '${name}' not found`);
+  if (given.startsWith('/')) throw deviceNotFound(given.split('/')[1] ?? '');
+  const bus = machine.buses.find((candidate) => candidate.name === given);
+  if (bus === undefined) throw new QmpFailure(`Bus '${given}' not found`);
   return bus;
 }
 
@@ -154,7 +155,7 @@ function realize(machine: Machine, wanted: NewDevice): PciDevice {
   machine.devices.push(device);
   if (device.childBus && hotplugged) {
     // A bridge that comes late is unknown to ACPI and is served by its own registers.
-    device.childBus.hotplug = hotplugOf(device.childBus, 'native', machine.release);
+    device.childBus.hotplug = hotplugOf(device.childBus, 'native');
   }
   machine.trace.add(`qemu:${machine.label}`, `${device.path} (${type.name}) on ${bus.name}`);
   plug(machine, device);
@@ -249,7 +250,8 @@ function realizeType(machine: Machine, device: PciDevice): void {
   if (type.kind === 'root-port' || type.kind === 'downstream-port') checkChassis(machine, device);
   if (type.kind === 'host-bridge') {
     const name = device.id ?? type.name;
-    const path = `/machine/unattached/device[${EXPANDER_INDEX}]/${name}`;
+    // After the AHCI and the SMBus controller with its eight EEPROMs.
+    const path = `/machine/unattached/device[${machine.release.ahciIndex + 10}]/${name}`;
     device.childBus = createBus(name, path, 'pxb-pcie-bus', device);
   } else if (makesBus(type)) {
     const name = device.id ?? `${type.name}.0`;
@@ -258,9 +260,6 @@ function realizeType(machine: Machine, device: PciDevice): void {
     resetBridge(device);
   }
 }
-
-/** Number of the expander's host bridge among q35's unattached devices; others are taken. */
-const EXPANDER_INDEX = 25;
 
 function checkChassis(machine: Machine, device: PciDevice): void {
   const key = ({ properties }: PciDevice) =>

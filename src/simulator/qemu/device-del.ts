@@ -26,7 +26,7 @@ export function deleteDevice(machine: Machine, id: string): PciDevice {
   if (isLatched(machine, device)) {
     throw new QmpFailure(`Device ${id} is already in the process of unplug`);
   }
-  if (!isHotpluggable(device.bus)) {
+  if (!isHotpluggable(machine, device.bus)) {
     throw new QmpFailure(`Bus '${device.bus.name}' does not support hotplugging`);
   }
   requestUnplug(machine, device);

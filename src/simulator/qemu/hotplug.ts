@@ -1,4 +1,11 @@
-import { acpiPlug, acpiRequestUnplug, acpiReset, assignBsels, hotplugOf } from './acpi-hotplug.js';
+import {
+  acpiPlug,
+  acpiRequestUnplug,
+  acpiReset,
+  assignBsels,
+  hotplugOf,
+  isClosed,
+} from './acpi-hotplug.js';
 import { QmpFailure } from './failure.js';
 import type { Machine } from './machine.js';
 import type { PciBus, PciDevice } from './model.js';
@@ -55,8 +62,8 @@ export function requestUnplug(machine: Machine, device: PciDevice): void {
 }
 
 /** A port with `hotplug=off`, which only its own registers know where ACPI is not in charge. */
-function isSwitchedOff({ hotplug, bridge }: PciBus): boolean {
-  return hotplug === 'native' && bridge?.properties.get('hotplug') === false;
+function isSwitchedOff(bus: PciBus): boolean {
+  return bus.hotplug === 'native' && isClosed(bus);
 }
 
 /**
@@ -65,7 +72,7 @@ function isSwitchedOff({ hotplug, bridge }: PciBus): boolean {
  */
 export function settleHotplug(machine: Machine): void {
   const mode = machine.config.hotplug ?? 'acpi';
-  for (const bus of machine.buses) bus.hotplug = hotplugOf(bus, mode, machine.release);
+  for (const bus of machine.buses) bus.hotplug = hotplugOf(bus, mode);
   if (mode === 'acpi') assignBsels(machine);
   slotReset(machine);
 }

@@ -1,4 +1,5 @@
 import type { JsonValue } from '../../json.js';
+import { isClosed, isHotpluggable } from './acpi-hotplug.js';
 import { deviceNotFound, QmpFailure } from './failure.js';
 import { LPC_PATH, ROOT_BUS_PATH, type Machine } from './machine.js';
 import type { PciBus, PciDevice } from './model.js';
@@ -82,7 +83,7 @@ function atPath(machine: Machine, path: string): QomObject | undefined {
   const fixed = fixedObject(machine, path);
   if (fixed) return fixed;
   const bus = machine.buses.find((candidate) => candidate.path === path);
-  if (bus) return busObject(bus);
+  if (bus) return busObject(machine, bus);
   const device = machine.findByPath(path);
   if (device) return deviceObject(machine, device);
   const expander = machine.devices.find(
@@ -187,32 +188,34 @@ function childrenUnder(machine: Machine, container: string): readonly QomPropert
 }
 
 /** Functions of q35 itself that come first on its root bus. */
-const ROOT_BUS_CHILDREN = [
-  property('child[0]', 'link<mch>', '/machine/q35/mch'),
-  property('child[1]', 'link<ICH9-LPC>', LPC_PATH),
-  property('child[2]', 'link<ich9-ahci>', '/machine/unattached/device[15]'),
-  property('child[3]', 'link<ICH9-SMB>', '/machine/unattached/device[16]'),
-];
+function rootBusChildren({ release: { ahciIndex } }: Machine): readonly QomProperty[] {
+  return [
+    property('child[0]', 'link<mch>', '/machine/q35/mch'),
+    property('child[1]', 'link<ICH9-LPC>', LPC_PATH),
+    property('child[2]', 'link<ich9-ahci>', `/machine/unattached/device[${ahciIndex}]`),
+    property('child[3]', 'link<ICH9-SMB>', `/machine/unattached/device[${ahciIndex + 1}]`),
+  ];
+}
 
-function busObject(bus: PciBus): QomObject {
-  const root = bus.bridge === undefined;
-  const first = root ? ROOT_BUS_CHILDREN.length : 0;
+function busObject(machine: Machine, bus: PciBus): QomObject {
+  const builtIn = bus.bridge === undefined ? rootBusChildren(machine) : [];
   return {
     type: bus.typeName,
     properties: [
       property('realized', 'bool', true),
-      ...(root ? ROOT_BUS_CHILDREN : []),
+      ...builtIn,
       ...bus.children.map(({ index, device }) =>
-        property(`child[${index + first}]`, `link<${device.type.name}>`, device.path),
+        property(`child[${index + builtIn.length}]`, `link<${device.type.name}>`, device.path),
       ),
       ...(bus.bsel === undefined ? [] : [property('acpi-pcihp-bsel', 'uint32', bus.bsel)]),
-      property('hotplug-handler', 'link<hotplug-handler>', handlerOf(bus)),
+      property('hotplug-handler', 'link<hotplug-handler>', handlerOf(machine, bus)),
     ],
   };
 }
 
-function handlerOf(bus: PciBus): string {
-  if (bus.hotplug === 'acpi') return LPC_PATH;
+function handlerOf(machine: Machine, bus: PciBus): string {
+  const kept = bus.bsel === undefined && isClosed(bus) && machine.release.closedPortKeepsHandler;
+  if (bus.hotplug === 'acpi' || (bus.hotplug === 'none' && kept)) return LPC_PATH;
   return bus.hotplug === 'none' ? '' : (bus.bridge?.path ?? '');
 }
 
@@ -234,7 +237,7 @@ function deviceObject(machine: Machine, device: PciDevice): QomObject {
       property('parent_bus', 'link<bus>', bus.path),
       property('realized', 'bool', true),
       property('hotplugged', 'bool', device.hotplugged),
-      property('hotpluggable', 'bool', bus.hotplug !== 'none'),
+      property('hotpluggable', 'bool', isHotpluggable(machine, bus)),
       ...own.map((entry) =>
         entry.name === 'addr' ? { ...entry, value: properties.get('addr') } : entry,
       ),

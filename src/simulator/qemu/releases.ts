@@ -10,8 +10,10 @@ export interface Release {
   readonly checksDeviceId: boolean;
   /** A second device without `addr` lands in slot 1 of a root port, unseen (until 9.1). */
   readonly strayDeviceInSlot1: boolean;
-  /** ACPI takes hot-plug on the bus of a switch's upstream port, of which Linux knows nothing. */
-  readonly hotplugBelowUpstream: boolean;
+  /** A port with `hotplug=off` keeps its handler, which says itself that it takes nothing (by 10.0). */
+  readonly closedPortKeepsHandler: boolean;
+  /** Number of the AHCI controller among q35's unattached devices; SMBus and its EEPROMs follow. */
+  readonly ahciIndex: number;
   /** A conventional bridge's controller refuses while the guest is switching the slot (8.0). */
   readonly shpcRefusesWhileBusy: boolean;
   /** `query-status` has `singlestep` (until 8.1). */
@@ -38,7 +40,8 @@ export const RELEASES = {
     strictTypes: false,
     checksDeviceId: true,
     strayDeviceInSlot1: true,
-    hotplugBelowUpstream: true,
+    closedPortKeepsHandler: false,
+    ahciIndex: 15,
     shpcRefusesWhileBusy: false,
     singlestep: true,
     iommufd: false,
@@ -54,7 +57,8 @@ export const RELEASES = {
     strictTypes: true,
     checksDeviceId: false,
     strayDeviceInSlot1: false,
-    hotplugBelowUpstream: false,
+    closedPortKeepsHandler: true,
+    ahciIndex: 12,
     shpcRefusesWhileBusy: true,
     singlestep: false,
     iommufd: true,
