@@ -1,3 +1,11 @@
+export {
+  hasDeviceType,
+  NATIVE_HOTPLUG_PROPERTIES,
+  readCapabilities,
+  type CapabilityCache,
+  type NativeHotplugProperty,
+  type QemuCapabilities,
+} from './capabilities.js';
 export { guestAddressOf, portPathOf, type GuestAddress } from './guest-address.js';
 export { snapshotHash } from './hash.js';
 export { identifyVm, vmKeyOf, type IdentifyOptions } from './identity.js';

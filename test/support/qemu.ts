@@ -1,11 +1,11 @@
 import { requireCapability } from '../../scripts/lab/capability.mjs';
 import { bootGuest as boot, type Guest, type GuestOptions } from '../../scripts/lab/guest.mjs';
 import { type Qemu, type QemuOptions, startQemu as start } from '../../scripts/lab/qemu.mjs';
-import type { QemuVersion } from '../../scripts/lab/qemu-versions.mjs';
+import type { QemuProgram, QemuVersion } from '../../scripts/lab/qemu-versions.mjs';
 
 export type { PciFunction, PciResource } from '../../scripts/lab/agent.mjs';
 export { QEMU_VERSIONS } from '../../scripts/lab/qemu-versions.mjs';
-export type { Guest, GuestOptions, Qemu, QemuOptions, QemuVersion };
+export type { Guest, GuestOptions, Qemu, QemuOptions, QemuProgram, QemuVersion };
 
 /**
  * A real QEMU without an operating system, ready in well under a second. `await using` ends it.

@@ -29,14 +29,15 @@ const SLOTS = 32;
  */
 export function addDevice(machine: Machine, args: JsonObject, hotplugged = true): PciDevice {
   const { release } = machine;
-  const { driver, bus: busArgument, id: idArgument, ...rest } = args;
+  const strict = release.strictTypes && hotplugged;
+  const { driver, bus: busArgument, id: idArgument, ...rest } = strict ? args : scalarsOf(args);
   // What is no text is no id to QEMU, and no error either.
   const id = typeof idArgument === 'string' ? idArgument : undefined;
   if (id !== undefined && release.checksDeviceId && !IDENTIFIER.test(id)) {
     throw new QmpFailure("Parameter 'id' expects an identifier");
   }
-  if (driver === undefined) throw new QmpFailure("Parameter 'driver' is missing");
-  const name = scalarText(driver);
+  const name = nameIn(driver, strict);
+  if (name === undefined) throw new QmpFailure("Parameter 'driver' is missing");
   const type = deviceType(name, machine.releaseName);
   const foreignBus = FOREIGN_TYPES.get(name);
   if (type === undefined && foreignBus === undefined) {
@@ -46,7 +47,7 @@ export function addDevice(machine: Machine, args: JsonObject, hotplugged = true)
   if (coldOnly && !release.strictTypes) {
     throw new QmpFailure("Parameter 'driver' expects a pluggable device type");
   }
-  const bus = findBus(machine, name, busArgument, foreignBus);
+  const bus = findBus(machine, name, nameIn(busArgument, strict), foreignBus);
   if (coldOnly) throw new QmpFailure(`Device '${name}' does not support hotplugging`);
   if (type === undefined) {
     throw new QmpFailure(`Device '${name}' can't go on ${bus.typeName} bus`);
@@ -60,6 +61,17 @@ export function addDevice(machine: Machine, args: JsonObject, hotplugged = true)
   return realize(machine, { type, id, path, bus, properties, hotplugged });
 }
 
+/** QemuOpts, through which arguments went before 9.2, has no place for anything else. */
+function scalarsOf(args: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(args).filter(([, value]) => typeof value !== 'object'));
+}
+
+/** A driver's or a bus's name; QEMU 9.2 and later see a name only in a text. */
+function nameIn(value: JsonValue | undefined, strict: boolean): string | undefined {
+  if (value === undefined || (strict && typeof value !== 'string')) return undefined;
+  return scalarText(value);
+}
+
 function scalarText(value: JsonValue): string {
   return typeof value === 'object' ? '' : String(value);
 }
@@ -67,10 +79,10 @@ function scalarText(value: JsonValue): string {
 function findBus(
   machine: Machine,
   driver: string,
-  given: JsonValue | undefined,
+  given: string | undefined,
   foreignBus: string | undefined,
 ): PciBus {
-  if (typeof given !== 'string') {
+  if (given === undefined) {
     if (foreignBus !== undefined) {
       throw new QmpFailure(`No '${foreignBus}' bus found for device '${driver}'`);
     }
@@ -150,6 +162,7 @@ function realize(machine: Machine, wanted: NewDevice): PciDevice {
   };
   checkFunctions(device);
   realizeType(machine, device);
+  if (hotplugged) checkOptionRom(device);
   if (hotplugged) finishPlug(machine, device);
   bus.children.push({ index, device });
   machine.devices.push(device);
@@ -160,6 +173,15 @@ function realize(machine: Machine, wanted: NewDevice): PciDevice {
   machine.trace.add(`qemu:${machine.label}`, `${device.path} (${type.name}) on ${bus.name}`);
   plug(machine, device);
   return device;
+}
+
+/** Source: pci_add_option_rom, hw/pci/pci.c. @throws {QmpFailure} */
+function checkOptionRom({ type, properties }: PciDevice): void {
+  const romfile = properties.get('romfile');
+  const hasRom = romfile === undefined ? type.optionRom === true : romfile !== '';
+  if (hasRom && properties.get('rombar') === 0) {
+    throw new QmpFailure("Hot-plugged device without ROM bar can't have an option ROM");
+  }
 }
 
 /** A controller that refuses now has the device taken apart again, which its inner object announces. */

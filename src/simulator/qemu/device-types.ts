@@ -34,6 +34,8 @@ export interface DeviceType {
   readonly inner?: { readonly name: string; readonly type: string };
   /** False for types that can only come with the machine. */
   readonly hotpluggable?: boolean;
+  /** Whether it comes with an option ROM where `romfile` names no other. */
+  readonly optionRom?: boolean;
 }
 
 /** Of every PCI device; `device-list-properties` of 7.2.22. */
@@ -41,6 +43,14 @@ const PCI = propertyList(`
   failover_pair_id:str romfile:str addr:int32=-1 romsize:uint32=4294967295
   x-pcie-lnksta-dllla:bool=true rombar:uint32=1 x-pcie-extcap-init:bool=true acpi-index:uint32=0
   multifunction:bool=false`);
+
+/** The automatic setting got a value of its own. */
+const PCI_BY_RELEASE = {
+  '7.2.22': PCI,
+  '10.0.13': PCI.map((spec) =>
+    spec.name === 'rombar' ? { ...spec, type: 'int32', defaultValue: -1 } : spec,
+  ),
+} as const satisfies Record<ReleaseName, readonly PropertySpec[]>;
 
 const RESERVES = `
   mem-reserve:size=18446744073709551615 pref64-reserve:size=18446744073709551615
@@ -251,6 +261,7 @@ const TYPES: readonly DeviceType[] = [
     subsystem: [0x8086, 0],
     irqPin: 1,
     properties: propertyList(E1000E),
+    optionRom: true,
     regions: () => [
       memory(0, 0x20000),
       memory(1, 0x20000),
@@ -307,5 +318,5 @@ export function deviceType(name: string, release: ReleaseName): DeviceType | und
   const type = BY_NAME.get(name);
   if (type === undefined) return undefined;
   const more = name.startsWith('vfio-pci') ? propertyList(VFIO_BY_RELEASE[release]) : [];
-  return { ...type, properties: [...PCI, ...type.properties, ...more] };
+  return { ...type, properties: [...PCI_BY_RELEASE[release], ...type.properties, ...more] };
 }

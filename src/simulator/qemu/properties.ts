@@ -117,8 +117,15 @@ function parseSigned(name: string, given: JsonValue, strict: boolean): JsonValue
     throw new QmpFailure(`Invalid parameter type for '${name}', expected: integer`);
   }
   const text = asText(given);
-  if (!/^-?\d+$/.test(text)) throw new QmpFailure(`Parameter '${name}' expects integer`);
-  return narrow(BigInt(text));
+  if (!/^-?\d+$/.test(text)) {
+    const expects = strict ? `Invalid parameter type for '${name}', expected: integer` : undefined;
+    throw new QmpFailure(expects ?? `Parameter '${name}' expects integer`);
+  }
+  const value = BigInt(text);
+  if (BigInt.asIntN(32, value) !== value) {
+    throw new QmpFailure(`Parameter '${name}' expects int32_t`);
+  }
+  return narrow(value);
 }
 
 function narrow(value: bigint): number | bigint {
@@ -133,8 +140,14 @@ const ADDR = /^(?:0x)?([0-9a-f]{1,2})(?:\.([0-7]))?$/i;
  * since then. Source: set_pci_devfn, hw/core/qdev-properties-system.c.
  */
 function parseAddr(owner: string, given: JsonValue, strict: boolean): number {
+  if (strict && typeof given !== 'number' && typeof given !== 'string') {
+    throw new QmpFailure("Invalid parameter type for 'addr', expected int or str");
+  }
   if (strict && typeof given === 'number') {
-    if (!Number.isInteger(given) || given < -1 || given > 255) {
+    if (!Number.isInteger(given)) {
+      throw new QmpFailure("Invalid parameter type for 'addr', expected: integer");
+    }
+    if (given < -1 || given > 255) {
       throw new QmpFailure("Parameter 'addr' expects a value between -1 and 255");
     }
     return given;
