@@ -213,9 +213,10 @@ function busObject(machine: Machine, bus: PciBus): QomObject {
   };
 }
 
-function handlerOf(machine: Machine, bus: PciBus): string {
-  const kept = bus.bsel === undefined && isClosed(bus) && machine.release.closedPortKeepsHandler;
-  if (bus.hotplug === 'acpi' || (bus.hotplug === 'none' && kept)) return LPC_PATH;
+function handlerOf({ config, release }: Machine, bus: PciBus): string {
+  const byAcpi = bus.hotplug === 'acpi' || (bus.hotplug === 'none' && config.hotplug !== 'native');
+  const keeps = release.closedPortKeepsHandler && (bus.bridge === undefined || isClosed(bus));
+  if (bus.hotplug === 'acpi' || (byAcpi && keeps)) return LPC_PATH;
   return bus.hotplug === 'none' ? '' : (bus.bridge?.path ?? '');
 }
 

@@ -10,7 +10,7 @@ export interface Release {
   readonly checksDeviceId: boolean;
   /** A second device without `addr` lands in slot 1 of a root port, unseen (until 9.1). */
   readonly strayDeviceInSlot1: boolean;
-  /** A port with `hotplug=off` keeps its handler, which says itself that it takes nothing (by 10.0). */
+  /** A port with `hotplug=off` and the root bus have a handler all the same, which takes nothing (by 10.0). */
   readonly closedPortKeepsHandler: boolean;
   /** Number of the AHCI controller among q35's unattached devices; SMBus and its EEPROMs follow. */
   readonly ahciIndex: number;
