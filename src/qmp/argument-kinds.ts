@@ -49,6 +49,10 @@ const isInteger = (value: JsonValue, low: bigint, high: bigint) => {
   return BigInt(value) >= low && BigInt(value) <= high;
 };
 
+const isPowerOfTwo = (value: JsonValue) =>
+  (typeof value === 'number' || typeof value === 'bigint') &&
+  (BigInt(value) & (BigInt(value) - 1n)) === 0n;
+
 const unsigned = (bits: bigint): ArgumentRule => ({
   expected: `an integer of at most ${bits} bits`,
   accepts: (value) => isInteger(value, 0n, 2n ** bits - 1n),
@@ -63,12 +67,6 @@ const text = (pattern: RegExp, expected: string, maxLength = 255): ArgumentRule 
   expected,
   accepts: (value) => isText(value, pattern, maxLength),
 });
-
-function isBarSize(value: JsonValue): boolean {
-  if (!isInteger(value, 0n, 2n ** 63n)) return false;
-  const size = BigInt(value as number | bigint);
-  return (size & (size - 1n)) === 0n;
-}
 
 function isPciHost(value: JsonValue): boolean {
   if (typeof value !== 'string' || !/^[0-9a-f]{4}:/.test(value)) return false;
@@ -111,8 +109,11 @@ export const ARGUMENT_KINDS = {
   uint32: unsigned(32n),
   uint64: unsigned(64n),
   size: unsigned(64n),
-  /** QEMU aborts, VM and all, for a BAR of another size (hw/pci/pci.c, pci_register_bar, 7.2). */
-  barSize: { expected: '0 or a power of two up to 2^63', accepts: isBarSize },
+  /** QEMU ends, with everything in it, over any other: pci_register_bar, hw/pci/pci.c (5.2 to 11.1). */
+  barSize: {
+    expected: '0, or a power of two from 4096 to 2^48',
+    accepts: (value) => value === 0 || (isInteger(value, 4096n, 1n << 48n) && isPowerOfTwo(value)),
+  },
   bootIndex: {
     expected: 'an integer from -1',
     accepts: (value) => isInteger(value, -1n, 2n ** 31n - 1n),

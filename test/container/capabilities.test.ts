@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { connectQmp } from '../../src/qmp/index.js';
-import { hasDeviceType, readCapabilities } from '../../src/vm/index.js';
+import { hasDeviceType, readCapabilities, type CapabilityCache } from '../../src/vm/index.js';
 import { QEMU_VERSIONS, startQemu, type QemuProgram, type QemuVersion } from '../support/qemu.js';
 
 const X86 = {
@@ -37,7 +37,7 @@ const X86 = {
 async function ask(version: QemuVersion, program: QemuProgram, machine: string) {
   await using qemu = await startQemu({ version, program, machine, paused: true });
   const session = await connectQmp(qemu.qmpPath);
-  const cache = new Map();
+  const cache: CapabilityCache = new Map();
   const capabilities = await readCapabilities(session, cache);
   const again = await readCapabilities(session, cache);
   const types = ['pci-testdev', 'vfio-pci', 'zpci', 'no-such-device'];

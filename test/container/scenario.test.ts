@@ -27,6 +27,8 @@ const REFUSED = [
   ['a number as addr', '{"driver":"pci-testdev","addr":2}', 'dev0'],
   ['a text for a boolean', '{"driver":"pci-testdev","multifunction":"on"}', 'dev0'],
   ['a text for a size', '{"driver":"pci-testdev","membar":"4G"}', 'dev0'],
+  ['a BAR that is no power of two', '{"driver":"pci-testdev","membar":3145728}', 'dev0'],
+  ['a BAR of one byte', '{"driver":"pci-testdev","membar":1}', 'dev0'],
   ['a text for an integer', '{"driver":"pci-testdev","rombar":"0"}', 'dev0'],
   ['a property that nothing has', '{"driver":"pci-testdev","no-such":1}', 'dev0'],
 ] as const;

@@ -108,6 +108,7 @@ describe('checkDeviceAdd', () => {
     ['BAD_ARGUMENT', 'a size of 2^64', { ...mdev, driver: 'pci-testdev', membar: 2n ** 64n }],
     ['BAD_ARGUMENT', 'a rounded size', { ...mdev, driver: 'pci-testdev', membar: 2 ** 60 }],
     ['BAD_ARGUMENT', 'a BAR of 3 MiB', { ...mdev, driver: 'pci-testdev', membar: 3 << 20 }],
+    ['BAD_ARGUMENT', 'a BAR of one byte', { ...mdev, driver: 'pci-testdev', membar: 1 }],
     ['BAD_ARGUMENT', 'a fraction', { ...mdev, driver: 'pci-testdev', membar: 0.5 }],
     // Host devices
     ['BAD_ARGUMENT', 'no host device', without(vfio, 'host')],

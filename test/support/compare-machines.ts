@@ -69,7 +69,7 @@ async function peripherals(peer: Peer): Promise<readonly string[]> {
   const paths: string[] = [];
   for (const container of ['/machine/peripheral', '/machine/peripheral-anon']) {
     for (const { name, type } of objects(await read(peer, 'qom-list', { path: container }))) {
-      if (typeof name === 'string' && String(type).startsWith('child<')) {
+      if (typeof name === 'string' && typeof type === 'string' && type.startsWith('child<')) {
         paths.push(`${container}/${name}`);
       }
     }
