@@ -3,7 +3,7 @@ import { compareBatch, RELEASE_OF } from '../support/compare-machines.js';
 import { MOTLEY } from '../support/random-steps.js';
 
 /** Batches for each version and mechanism; a long run sets more. */
-const BATCHES = Number(process.env.QMPLUG_AGREEMENT_BATCHES ?? 12);
+const BATCHES = Number(process.env.LONG_AGREEMENT ?? 12);
 const SEQUENCES = 10;
 const LENGTH = 20;
 /** QEMU mostly waits, for the grace period after a refusal. */
