@@ -1,13 +1,17 @@
 // npm run record: runs every scenario of test/replay on a real QEMU, records what its monitor says, and
 // writes fixtures/qmp-transcripts where that has changed.
 //
-//   node scripts/record-transcripts.mjs [SCENARIO ...]
+//   node scripts/record-transcripts.mjs [--rewrite] [--qemu VERSION ...] [SCENARIO ...]
 //
+// VERSION is one of those that scripts/setup.sh unpacks, or `all`; without one, the QEMU that is installed.
+// --rewrite writes also what says the same in another order, which a replay may depend on.
+// What changed is told as a difference of decisions: times, ids and the number of polls count for nothing.
 // Ends with status 1, and writes nothing for that scenario, when one did not come out as it states.
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 import * as qmplug from 'qmplug';
 import { connectQmp, connectTransport } from 'qmplug/qmp';
 import * as testing from 'qmplug/testing';
@@ -15,35 +19,77 @@ import { runScenario } from '../test/replay/run-scenario.mjs';
 import { SCENARIOS } from '../test/replay/scenarios.mjs';
 import { bootGuest } from './lab/guest.mjs';
 import { startQemu } from './lab/qemu.mjs';
+import { QEMU_VERSIONS } from './lab/qemu-versions.mjs';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/qmp-transcripts');
-const STALLED_MS = 60_000;
+const STALLED_MS = 20_000;
 /** Without a message for so long the controller waits for what only an intervention brings. */
 const QUIET_MS = 300;
 /** The controller polls after 20 ms (see stillClock); the real time is as good as any. */
 const SOON_MS = 20;
 
 const library = { ...qmplug, ...testing };
-const wanted = process.argv.slice(2);
+const { values, positionals: wanted } = parseArgs({
+  options: {
+    qemu: { type: 'string', multiple: true, default: [] },
+    rewrite: { type: 'boolean', default: false },
+  },
+  allowPositionals: true,
+});
+const versions = versionsOf(values.qemu);
 const strangers = wanted.filter((name) => SCENARIOS.every((scenario) => scenario.name !== name));
 assert.deepEqual(strangers, [], 'no such scenario');
 
-for (const scenario of SCENARIOS) {
-  if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;
+/** How often each outcome came. @type {Map<string, number>} */
+const summary = new Map();
+for (const version of versions) {
+  for (const scenario of SCENARIOS) {
+    if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;
+    if (version !== undefined && scenario.not?.includes(version)) continue;
+    const outcome = await recordOne(scenario, version);
+    summary.set(outcome, (summary.get(outcome) ?? 0) + 1);
+  }
+}
+console.log([...summary].map(([outcome, count]) => `${count} ${outcome}`).join(', '));
+
+/**
+ * @param {import('../test/replay/scenario.mjs').Scenario} scenario
+ * @param {import('./lab/qemu-versions.mjs').QemuVersion | undefined} version
+ */
+async function recordOne(scenario, version) {
+  const name = version === undefined ? scenario.name : `${version} ${scenario.name}`;
   try {
-    const { path, transcript } = await record(scenario);
-    console.log(`${scenario.name}: ${await keep(path, transcript)}`);
+    const { path, transcript } = await record(scenario, version);
+    const { outcome, text } = await keep(path, transcript);
+    console.log(`${name}: ${text}`);
+    return outcome;
   } catch (error) {
-    console.error(`${scenario.name}: FAILED`, error);
+    console.error(`${name}: FAILED`, error);
     process.exitCode = 1;
+    return 'failed';
   }
 }
 
-/** @param {import('../test/replay/scenario.mjs').Scenario} scenario */
-async function record(scenario) {
+/**
+ * @param {readonly string[]} given
+ * @returns {readonly (import('./lab/qemu-versions.mjs').QemuVersion | undefined)[]}
+ */
+function versionsOf(given) {
+  if (given.length === 0) return [undefined];
+  if (given.includes('all')) return QEMU_VERSIONS;
+  const chosen = QEMU_VERSIONS.filter((version) => given.includes(version));
+  assert.equal(chosen.length, given.length, `--qemu takes all, ${QEMU_VERSIONS.join(', ')}`);
+  return chosen;
+}
+
+/**
+ * @param {import('../test/replay/scenario.mjs').Scenario} scenario
+ * @param {import('./lab/qemu-versions.mjs').QemuVersion | undefined} version
+ */
+async function record(scenario, version) {
   const { machine, steps, events, leaves } = scenario;
   const { ports, hotplug, args = [] } = machine;
-  const options = { hotplug, args: [...ports.flatMap(rootPort), ...args] };
+  const options = { version, hotplug, args: [...ports.flatMap(rootPort), ...args] };
   const modules = machine.guest;
   const guest = modules ? await bootGuest({ ...options, modules }) : undefined;
   const qemu = guest?.qemu ?? (await startQemu({ ...options, paused: true }));
@@ -58,15 +104,15 @@ async function record(scenario) {
     assert.deepEqual(run.events, events);
     assert.equal(run.hostAfter, run.hostBefore, 'the host is not as it was');
     assert.deepEqual(await devicesIn(qemu, ports), leaves);
-    const version = await versionOf(qemu);
+    const release = await versionOf(qemu);
     const header = {
       qmplug: 1,
-      qemu: version,
+      qemu: release,
       machine: 'q35',
       scenario: scenario.name,
       origin: 'recorded',
     };
-    const path = join(FIXTURES, version, 'q35', `${scenario.name}.jsonl`);
+    const path = join(FIXTURES, release, 'q35', `${scenario.name}.jsonl`);
     return { path, transcript: { header, entries } };
   } finally {
     await qemu.kill();
@@ -161,13 +207,17 @@ async function keep(path, transcript) {
   if (text !== undefined) {
     const earlier = testing.parseTranscript(text, path);
     const change = testing.compareTranscripts(inStep(earlier), inStep(transcript));
-    if (change === undefined) return 'unchanged';
+    if (change === undefined) {
+      if (values.rewrite) await writeFile(path, testing.formatTranscript(transcript));
+      return { outcome: 'unchanged', text: 'unchanged' };
+    }
     await writeFile(path, testing.formatTranscript(transcript));
-    return `changed (line numbers of the messages in step)\n${change}`;
+    const told = `changed (line numbers of the messages in step)\n${change}`;
+    return { outcome: 'changed', text: told };
   }
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, testing.formatTranscript(transcript));
-  return `new, ${transcript.entries.length} messages`;
+  return { outcome: 'new', text: `new, ${transcript.entries.length} messages` };
 }
 
 /**

@@ -180,6 +180,14 @@ export const FAILURE_TABLE = [
     versions: '10.2',
   },
   {
+    text: "Duplicate ID '%s' for device",
+    commands: ADD,
+    kind: 'duplicate-id',
+    advice: 'reconcile',
+    versions: '5.2',
+    remedy: 'an earlier attempt may have succeeded: qmplug status',
+  },
+  {
     text: "Duplicate device ID '%s'",
     commands: ADD,
     kind: 'duplicate-id',

@@ -38,6 +38,8 @@
  * @property {string} name of its fixture
  * @property {string} shows the rule that it pins
  * @property {Machine} machine
+ * @property {readonly import('../../scripts/lab/qemu-versions.mjs').QemuVersion[]} [not] versions of QEMU on
+ * which it comes out otherwise
  * @property {readonly import('../../src/testing.js').FunctionConfig[]} [host] functions of the host, which is
  * simulated while recording too; without any the host must not be touched
  * @property {readonly Step[]} steps

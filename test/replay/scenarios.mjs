@@ -3,6 +3,7 @@ import { attachScenarios } from './attach-scenarios.mjs';
 import { detachScenarios } from './detach-scenarios.mjs';
 import { foreignScenarios } from './foreign-scenarios.mjs';
 import { guestScenarios } from './guest-scenarios.mjs';
+import { nativeScenarios } from './native-scenarios.mjs';
 
 /** @type {readonly import('./scenario.mjs').Scenario[]} */
 export const SCENARIOS = [
@@ -10,4 +11,5 @@ export const SCENARIOS = [
   ...detachScenarios,
   ...foreignScenarios,
   ...guestScenarios,
+  ...nativeScenarios,
 ];
