@@ -1,11 +1,11 @@
 import { describe, it } from 'vitest';
 import { alterArguments } from './alterations.js';
-import { playableFixtures } from './fixtures.js';
+import { alterableFixtures } from './fixtures.js';
 import { expectAllToFail } from './replay.js';
 
 // The unaltered transcripts replay (replay.test.ts). Here each is altered in one place, in every place there is.
-describe.each(playableFixtures())('$path', ({ scenario, transcript }) => {
+describe.each(alterableFixtures())('$path', ({ scenario, transcript, every }) => {
   it('fails at that very line with any argument of any command altered', async () => {
-    await expectAllToFail(scenario, alterArguments(transcript));
+    await expectAllToFail(scenario, alterArguments(transcript), every);
   });
 });

@@ -29,6 +29,22 @@ export function readFixtures(): readonly Fixture[] {
     });
 }
 
+/** One in how many alterations is tried of a scenario's further recordings; a prime, to meet every kind. */
+const SAMPLE = 11;
+
+/**
+ * The fixtures that belong to a scenario, with how many of their alterations to try: all of one recording of
+ * each scenario, and one in `every` of its recordings on other versions, which differ in little.
+ */
+export function alterableFixtures() {
+  const seen = new Set<Scenario>();
+  return playableFixtures().map((fixture) => {
+    const every = seen.has(fixture.scenario) ? SAMPLE : 1;
+    seen.add(fixture.scenario);
+    return { ...fixture, every };
+  });
+}
+
 /** The fixtures that belong to a scenario. */
 export function playableFixtures(): readonly (Fixture & { readonly scenario: Scenario })[] {
   return readFixtures().flatMap(({ scenario, ...fixture }) =>
