@@ -77,7 +77,14 @@ function stageOf(player: TranscriptPlayer): Stage {
     connect: async (onEvent) => watchPlayer(player, step, onEvent),
     // What others did is in the transcript.
     intervene: async () => undefined,
-    quiet: async () => undefined,
+    async quiet() {
+      let seen = messageCount;
+      for (let idle = 0; idle < IDLE_TURNS; idle += 1) {
+        if (seen !== messageCount) idle = 0;
+        seen = messageCount;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
     async orStalled(promise, what) {
       const state = { settled: false };
       const settle = () => {

@@ -128,6 +128,8 @@ export async function runScenario(scenario, library, stage) {
     const { intervention, meanwhile } = step;
     if (intervention !== undefined) {
       await intervene(intervention);
+      // What the controller does of itself about it must not mix with the next step.
+      await stage.quiet();
       outcomes.push(undefined);
       continue;
     }

@@ -31,10 +31,9 @@ const HELP = `
 Examples:
   qmplug simulate --listen ./vm.sock
   qmplug simulate --listen ./vm.sock --listen ./vm2.sock --qemu 10.0 --hotplug native --ports 8
-  qmplug attach unix:./vm.sock --device '{"driver":"pci-testdev"}' --id practice0
 
 No QEMU runs: a model of it answers, with the replies, refusals and delays of the real one, and a model of a guest.
-Every --listen is a monitor of its own. Emulated devices come and go; a host device is refused (VM_NOT_LOCAL), for
+Every --listen is a monitor of its own, for example for qmplug attach unix:./vm.sock. Emulated devices come and go; a host device is refused (VM_NOT_LOCAL), for
 there is no QEMU process to give it to. It ends with Ctrl-C, or when a client says quit.
 
 JSON: {"simulating":{"qemu","machine","listen":[...],"ports":[...],"guest"}}, once it listens.`;
