@@ -59,7 +59,6 @@ export function normaliseKey(key: string): string {
  */
 const LISTS: ReadonlySet<string> = new Set([
   'vfio_pci.ids',
-  'kvmfr.static_size_mb',
   'module_blacklist',
   'modprobe.blacklist',
   'rd.driver.blacklist',

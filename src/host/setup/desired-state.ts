@@ -34,7 +34,6 @@ export interface EarlyDevice {
 export interface MemlockWish {
   readonly unit?: string;
   readonly user?: string;
-  readonly pid?: number;
   readonly limitBytes: bigint | undefined;
 }
 
@@ -80,15 +79,14 @@ const MEMLOCK: Shape<MemlockWish> = (value, path) => {
   const members = object({
     // What systemd allows in a unit's name (systemd.unit(5)); the path of its drop-in is made of it.
     unit: text(
-      /^[\w:.@\\-]{1,200}\.(service|scope|slice)$/,
-      'the name of a unit, for example "libvirtd.service"',
+      /^[\w:.@\\-]{1,200}\.service$/,
+      'the name of a service, for example "libvirtd.service"',
     ),
     user: text(/^[a-z_][\w.-]{0,31}$/, 'the name of a user'),
-    pid: whole(1, 2 ** 22),
     limit: LIMIT,
   })(value, path);
-  const named = (['unit', 'user', 'pid'] as const).filter((name) => members[name] !== undefined);
-  if (named.length !== 1) throw bad(path, 'one of unit, user and pid');
+  const named = (['unit', 'user'] as const).filter((name) => members[name] !== undefined);
+  if (named.length !== 1) throw bad(path, 'one of unit and user');
   if (!('limit' in members)) throw bad(`${path}.limit`, 'a size such as "64G", or "unlimited"');
   const { limit, ...who } = members;
   return { ...who, limitBytes: limit };

@@ -3,6 +3,7 @@ import type { InitramfsBackend } from './initramfs/index.js';
 import type { ConfiguredArguments, KernelArgumentBackend } from './kernel-arguments/index.js';
 import type { ModprobeLine } from './modprobe.js';
 import type { Known } from '../../known.js';
+import type { HostStat } from '../effects.js';
 import type { HostDevice } from '../types.js';
 
 /** What one installed kernel has. Names with underscores. */
@@ -56,8 +57,16 @@ export interface SetupFacts {
   readonly secureBoot: Known<boolean>;
   /** Devices by the selector that named them, or why there is none. */
   readonly devices: ReadonlyMap<string, Known<HostDevice>>;
-  /** nr_hugepages by page size and node. */
+  /** Number of huge pages by the path of its attribute. */
   readonly hugepages: ReadonlyMap<string, string>;
+  /** Free memory by NUMA node. */
+  readonly nodeFreeBytes: ReadonlyMap<string, bigint>;
+  /** What is at /dev/kvmfr0 and the following, where anything is. */
+  readonly kvmfrNodes: ReadonlyMap<string, HostStat['kind']>;
+  /** Files that recipes which are gone left here. */
+  readonly artefacts: readonly string[];
+  /** Files in which other managers claim devices. */
+  readonly claims: readonly string[];
 }
 
 /** `builtin` where every kernel has it so, `module` where one can load it, else `absent`. */

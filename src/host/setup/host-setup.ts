@@ -4,7 +4,7 @@ import { reportSteps, type StepReport } from '../../engine/index.js';
 import type { DesiredState } from './desired-state.js';
 import type { SetupFacts } from './facts.js';
 import { fingerprint, type FileState } from './file-state.js';
-import type { Ledger } from './ledger.js';
+import { foldLedger, type Ledger } from './ledger.js';
 import { planRollback, type RefusedItem } from './plan-rollback.js';
 import { draftSetup, planSetup } from './plan-setup.js';
 import type { SetupItem, SetupPlan } from './plan-types.js';
@@ -105,7 +105,9 @@ export async function adoptItem(
   return runner.exclusively(async () => {
     await runner.settle();
     const { plan, facts } = await look(environment, desired);
-    const item = plan.items.find((each) => each.subject === subject || each.id === subject);
+    const item = [...artefactItems(facts), ...plan.items].find(
+      (each) => each.subject === subject || each.id === subject,
+    );
     if (item === undefined)
       throw noSuchItem(
         subject,
@@ -120,12 +122,17 @@ export async function adoptItem(
   });
 }
 
+/** What earlier recipes left is no item of a plan, and can be taken over all the same. */
+function artefactItems({ artefacts }: SetupFacts): readonly SetupItem[] {
+  return artefacts.map((path) => ({ id: 'artefact', subject: path, state: 'foreign-ok' }));
+}
+
 async function adoptedFile(
   environment: SetupEnvironment,
   { subject: path, state }: SetupItem,
 ): Promise<Adopt['what']> {
   const now = await environment.host.readFile(path);
-  if (now.kind === 'absent' || !['foreign-ok', 'conflicting', 'artefact'].includes(state)) {
+  if (now.kind === 'absent' || !['foreign-ok', 'conflicting'].includes(state)) {
     throw new HostNotReadyError('NO_MATCH', `${path} is ${state}: there is nothing to take over`, {
       remedy: 'see what can be: qmplug host plan',
     });
@@ -160,12 +167,29 @@ async function look(environment: SetupEnvironment, desired: DesiredState): Promi
     machineId: facts.machineId,
     root: environment.host.root,
   });
-  const draft = draftSetup(desired, facts, await runner.ledger());
+  const journal = await readJournal(runner);
+  const draft = draftSetup(desired, facts, journal.ledger);
   const plan = planSetup(draft, await readStates(environment, draft.paths));
-  const open = await runner.open();
-  if (open.length === 0) return { plan, facts };
-  const text = 'an earlier command was interrupted; apply and rollback end it first';
+  const text = journal.note;
+  if (text === undefined) return { plan, facts };
   return { plan: { ...plan, notes: [...plan.notes, { item: 'journal', text }] }, facts };
+}
+
+/** Everyone may look; whose the items are is told to those who may read the journal. */
+async function readJournal(
+  runner: SetupRunner,
+): Promise<{ readonly ledger: Ledger; readonly note?: string }> {
+  try {
+    const ledger = await runner.ledger();
+    if ((await runner.open()).length === 0) return { ledger };
+    return { ledger, note: 'an earlier command was interrupted; apply and rollback end it first' };
+  } catch (error) {
+    if (!(error instanceof RefusedError) || error.code !== 'DENIED') throw error;
+    return {
+      ledger: foldLedger([]),
+      note: 'without root the journal cannot be read: what is ours looks foreign',
+    };
+  }
 }
 
 async function runnerOf(environment: SetupEnvironment): Promise<SetupRunner> {

@@ -22,13 +22,13 @@ export interface OwnedFile {
   /** Fingerprint of what we wrote last. */
   readonly ours: string;
   readonly edit: FileEdit | undefined;
-  /** Directories that we made for it, outermost first. */
-  readonly directories: readonly string[];
 }
 
 /** What is ours in the host's set-up: the fold of the journal. */
 export interface Ledger {
   readonly files: ReadonlyMap<string, OwnedFile>;
+  /** Directories that we made and that may still be there: a later file of ours may lie in an earlier one's. */
+  readonly directories: ReadonlySet<string>;
   readonly arguments: readonly { readonly backend: string; readonly change: ArgumentChange }[];
   readonly pairs: ReadonlyMap<string, RunPair>;
   readonly attributes: ReadonlyMap<string, { readonly original: string; readonly ours: string }>;
@@ -36,6 +36,7 @@ export interface Ledger {
 
 interface Draft {
   readonly files: Map<string, OwnedFile>;
+  readonly directories: Set<string>;
   arguments: Ledger['arguments'];
   readonly pairs: Map<string, RunPair>;
   readonly attributes: Map<string, { readonly original: string; readonly ours: string }>;
@@ -43,7 +44,13 @@ interface Draft {
 
 /** @param entries oldest first. */
 export function foldLedger(entries: readonly SetupEntry[]): Ledger {
-  const draft: Draft = { files: new Map(), arguments: [], pairs: new Map(), attributes: new Map() };
+  const draft: Draft = {
+    files: new Map(),
+    directories: new Set(),
+    arguments: [],
+    pairs: new Map(),
+    attributes: new Map(),
+  };
   for (const { progress } of entries) {
     for (const [index, step] of progress.plan.steps.entries()) {
       const at = progress.steps[index];
@@ -90,7 +97,6 @@ function foldStep(draft: Draft, step: SetupStep, record: unknown, planKind: stri
         original: ABSENT,
         ours: what.expect,
         edit: undefined,
-        directories: [],
       });
       return;
     }
@@ -105,23 +111,24 @@ function foldFile(
   record: FileRecord | undefined,
   planKind: string,
 ): void {
-  const owned = draft.files.get(step.path);
-  const original = owned?.original ?? record?.before ?? ABSENT;
+  const original = draft.files.get(step.path)?.original ?? record?.before ?? ABSENT;
   const ours = fingerprint(step.to);
+  for (const directory of record?.directories ?? []) draft.directories.add(directory);
   if (planKind === 'rollback' || ours === fingerprint(original)) {
     draft.files.delete(step.path);
+    for (const directory of step.directories ?? []) {
+      const isUsed = [...draft.files.keys()].some((path) => path.startsWith(`${directory}/`));
+      if (!isUsed) draft.directories.delete(directory);
+    }
     return;
   }
-  const directories = [...(owned?.directories ?? []), ...(record?.directories ?? [])];
   const { path, action, edit } = step;
-  draft.files.set(path, {
-    path,
-    action,
-    original,
-    ours,
-    edit,
-    directories: [...new Set(directories)],
-  });
+  draft.files.set(path, { path, action, original, ours, edit });
+}
+
+/** Directories of ours on the way to a file, outermost first. */
+export function directoriesOf({ directories }: Ledger, path: string): readonly string[] {
+  return [...directories].filter((directory) => path.startsWith(`${directory}/`)).sort();
 }
 
 function foldChange(draft: Draft, backend: string, change: ArgumentChange): void {

@@ -1,7 +1,7 @@
 import type { Known } from '../../known.js';
 import { applyEdit, type FileEdit } from './edits/index.js';
 import { fingerprint, newFile, textOf, withContent, type FileState } from './file-state.js';
-import type { Ledger, OwnedFile } from './ledger.js';
+import { directoriesOf, type Ledger, type OwnedFile } from './ledger.js';
 import type { Ownership, SetupAction, SetupItem } from './plan-types.js';
 import type { WriteFile } from './steps.js';
 import { diffText } from './text-diff.js';
@@ -35,7 +35,9 @@ export function planFiles(
     ? []
     : [...ledger.files.values()]
         .filter(({ path }) => !merged.some((file) => file.path === path))
-        .map((owned) => planOrphan(owned, states.get(owned.path)));
+        .map((owned) =>
+          planOrphan(owned, states.get(owned.path), directoriesOf(ledger, owned.path)),
+        );
   const all = [...planned, ...orphans];
   const changed = merged.filter(
     (file, index) => planned[index]?.step !== undefined && file.refresh,
@@ -140,7 +142,11 @@ function isSame(a: FileState, b: FileState, mode: number | undefined): boolean {
   return mode === undefined || b.kind === 'absent' || b.mode === mode;
 }
 
-function planOrphan(owned: OwnedFile, state: Known<FileState> | undefined): Planned {
+function planOrphan(
+  owned: OwnedFile,
+  state: Known<FileState> | undefined,
+  directories: readonly string[],
+): Planned {
   const { path } = owned;
   const id = 'orphan';
   if (!state?.known) return { item: unreadable(id, path, state?.reason) };
@@ -151,7 +157,7 @@ function planOrphan(owned: OwnedFile, state: Known<FileState> | undefined): Plan
   }
   const step = {
     ...stepOf({ action: path, path, from: now, to: owned.original, edit: undefined }),
-    directories: owned.directories,
+    directories,
   };
   const wanted = { refresh: refreshFor(path), ownership: 'ours' as const, needsReboot: true };
   return {

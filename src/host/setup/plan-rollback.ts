@@ -4,7 +4,7 @@ import { findArguments, listElements, parseArgument, type KernelArgument } from 
 import { revertEdit } from './edits/index.js';
 import type { SetupFacts } from './facts.js';
 import { fingerprint, textOf, withContent, type FileState } from './file-state.js';
-import type { Ledger, OwnedFile } from './ledger.js';
+import { directoriesOf, type Ledger, type OwnedFile } from './ledger.js';
 import { refreshFor } from './plan-files.js';
 import { commandsFor } from './plan-refresh.js';
 import type { Refresh, SetupStep, WriteFile } from './steps.js';
@@ -48,7 +48,9 @@ export function planRollback(ledger: Ledger, world: World): RollbackPlan {
       step: { ...pair, remove: true },
     })),
     ...ledger.arguments.map(({ backend, change }) => argument(backend, change, world)),
-    ...[...ledger.files.values()].map((owned) => file(owned, world)),
+    ...[...ledger.files.values()].map((owned) =>
+      file(owned, world, directoriesOf(ledger, owned.path)),
+    ),
   ].reverse();
   const done = planned.flatMap((each) => ('step' in each ? [each] : []));
   const names = new Set(done.flatMap(({ refresh = [] }) => refresh));
@@ -67,8 +69,8 @@ export function planRollback(ledger: Ledger, world: World): RollbackPlan {
   };
 }
 
-function file(owned: OwnedFile, { states, force }: World): Planned {
-  const { path, original, directories } = owned;
+function file(owned: OwnedFile, { states, force }: World, directories: readonly string[]): Planned {
+  const { path, original } = owned;
   const state = states.get(path);
   if (!state?.known) {
     const reason = state?.reason ?? `${path} was not read`;

@@ -31,7 +31,9 @@ export function draftSetup(desired: DesiredState, facts: SetupFacts, ledger: Led
           risk: 'boot' as const,
         }))
       : [];
-  const files = [...argumentFiles, ...wishes.files];
+  // Where the system is declared, whatever is written is gone at its next switch.
+  const isDeclared = backend.kind === 'print' && backend.isDeclared;
+  const files = isDeclared ? [] : [...argumentFiles, ...wishes.files];
   return { facts, wishes, ledger, planned, files, paths: pathsOf(files, ledger), holdOrphans };
 }
 
@@ -85,7 +87,8 @@ export function planSetup(
       subject: by,
       state: 'foreign-ok' as const,
     })),
-    ...planned.items,
+    ...planned.items.map((item) => withoutMechanism(item, draft)),
+    ...declaredItems(draft),
     ...files.items,
     ...runtime.items,
     ...generated.items,
@@ -108,6 +111,27 @@ export function planSetup(
       actions.some((action) => action.needsReboot),
     steps,
   };
+}
+
+/** An argument that has to be set, and that nothing here sets. */
+function withoutMechanism(item: SetupItem, { facts, planned }: SetupDraft): SetupItem {
+  const { backend } = facts.kernelArguments;
+  if (backend.kind !== 'print' || (item.state !== 'missing' && item.state !== 'running-only'))
+    return item;
+  const reason = `the backend "${backend.name}" writes no kernel arguments`;
+  return { ...item, state: 'unmet', reason, remedy: backend.print(planned.todo) };
+}
+
+function declaredItems({ facts, wishes }: SetupDraft): readonly SetupItem[] {
+  const { backend } = facts.kernelArguments;
+  if (backend.kind !== 'print' || !backend.isDeclared) return [];
+  return wishes.files.map(({ item, path }) => ({
+    id: item,
+    subject: path,
+    state: 'unmet',
+    reason: `the files of this system are declared, and ${path} is not written`,
+    remedy: 'declare it in the configuration of the system',
+  }));
 }
 
 /** Whether apply would have to leave something as it is not wanted. */

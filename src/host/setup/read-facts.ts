@@ -1,6 +1,6 @@
 import { RefusedError } from '../../errors.js';
 import { known, unknown, type Known } from '../../known.js';
-import type { HostEffects } from '../effects.js';
+import type { HostEffects, HostStat } from '../effects.js';
 import { readDevices } from '../inventory.js';
 import { listOrNone } from '../reading.js';
 import { selectDevice } from '../selector/index.js';
@@ -14,6 +14,7 @@ import { bootcImage } from './kernel-arguments/bootc-image.js';
 import { chooseBackend } from './choose-backend.js';
 import { readModprobe } from './modprobe.js';
 import type { SetupHost } from './setup-host.js';
+import { ARTEFACTS } from './wants/places.js';
 
 /** What the set-up is read through: the files and programs of a root, and the kernel's own trees. */
 export interface SetupReader {
@@ -61,6 +62,10 @@ export async function readFacts(reader: SetupReader, desired: DesiredState): Pro
       (desired.early ?? []).map(({ device }) => device),
     ),
     hugepages: await readHugepages(effects),
+    nodeFreeBytes: await readFreeMemory(effects),
+    kvmfrNodes: await readKvmfrNodes(effects),
+    artefacts: await thoseThere(host, ARTEFACTS),
+    claims: await readClaims(host),
   };
 }
 
@@ -184,6 +189,46 @@ async function findDevices(
 
 function missing(bdf: string): never {
   throw new RefusedError('NO_MATCH', `${bdf} left while the host was being looked at`);
+}
+
+async function thoseThere(host: SetupHost, paths: readonly string[]): Promise<readonly string[]> {
+  const there = await Promise.all(paths.map((path) => host.exists(path)));
+  return paths.filter((_, index) => there[index]);
+}
+
+/** driverctl's overrides, and mdevs that mdevctl starts. */
+async function readClaims(host: SetupHost): Promise<readonly string[]> {
+  const all = await Promise.all(
+    ['/etc/driverctl.d', '/etc/mdevctl.d'].map(async (folder) =>
+      (await host.list(folder)).map((name) => `${folder}/${name}`),
+    ),
+  );
+  return all.flat();
+}
+
+async function readFreeMemory(effects: HostEffects): Promise<ReadonlyMap<string, bigint>> {
+  const folder = '/sys/devices/system/node';
+  const names = (await listOrNone(effects, folder)).filter((name) => /^node\d+$/.test(name));
+  const free = await Promise.all(
+    names.map(async (name) => {
+      const text = await attempt(() => effects.read(`${folder}/${name}/meminfo`));
+      const kib = text.known ? /MemFree:\s*(\d+) kB/.exec(text.value)?.[1] : undefined;
+      return kib === undefined ? [] : [[name.slice('node'.length), BigInt(kib) << 10n] as const];
+    }),
+  );
+  return new Map(free.flat());
+}
+
+async function readKvmfrNodes(
+  effects: HostEffects,
+): Promise<ReadonlyMap<string, HostStat['kind']>> {
+  const paths = Array.from({ length: 10 }, (_, index) => `/dev/kvmfr${index}`);
+  const stats = await Promise.all(
+    paths.map(async (path) => [path, await attempt(() => effects.stat(path))] as const),
+  );
+  return new Map(
+    stats.flatMap(([path, stat]) => (stat.known ? [[path, stat.value.kind] as const] : [])),
+  );
 }
 
 /** Files of /sys that hold the number of huge pages, by their path. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -22,6 +23,9 @@ import type { ProgramResult, SetupHost } from '../../../src/host/setup/setup-hos
 import type { SetupEnvironment } from '../../../src/host/setup/setup-runner.js';
 import { createProcessTable } from '../../support/owners.js';
 
+// Every write is synced to the disk: in memory that costs nothing.
+const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
 /** What a tree of a host is made of: text, or an executable stand-in for a program. */
 export type TreeEntry = string | { readonly program: string } | { readonly link: string };
 
@@ -29,7 +33,7 @@ export interface TreeOptions {
   readonly architecture?: string;
   /** False for an image that is being built. */
   readonly isMachine?: boolean;
-  readonly onBoundary?: (boundary: Boundary) => Promise<void> | void;
+  readonly onBoundary?: ((boundary: Boundary) => Promise<void> | void) | undefined;
   readonly state?: StateStore;
 }
 
@@ -38,9 +42,9 @@ export interface TreeOptions {
  * keep state in the tree. They run as `ROOT=<tree> sh program`, not in a chroot.
  */
 export class HostTree implements Disposable {
-  readonly root = mkdtempSync(join(tmpdir(), 'qmplug-tree-'));
+  readonly root = mkdtempSync(join(MEMORY, 'qmplug-tree-'));
   readonly state: StateStore;
-  readonly #stateDir = mkdtempSync(join(tmpdir(), 'qmplug-state-'));
+  readonly #stateDir = mkdtempSync(join(MEMORY, 'qmplug-state-'));
 
   constructor(entries: Readonly<Record<string, TreeEntry>>) {
     this.state = createFileStore(this.#stateDir, { durable: true });
@@ -81,7 +85,11 @@ export class HostTree implements Disposable {
     return {
       host: new StandInHost(this.root, architecture, isMachine),
       effects: createHostEffects({
-        roots: { sysfs: join(this.root, 'sys'), proc: join(this.root, 'proc') },
+        roots: {
+          sysfs: join(this.root, 'sys'),
+          proc: join(this.root, 'proc'),
+          dev: join(this.root, 'dev'),
+        },
       }),
       state: options.state ?? this.state,
       runtime: createFileStore(join(this.#stateDir, 'run')),

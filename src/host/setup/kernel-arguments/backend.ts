@@ -60,6 +60,8 @@ export interface FileBackend extends Backend {
 /** Nothing here may or can be written; the plan prints what to set. */
 export interface PrintBackend extends Backend {
   readonly kind: 'print';
+  /** Whether files of the system are declared elsewhere, so that none may be written either. */
+  readonly isDeclared: boolean;
   print(changes: readonly ArgumentChange[]): string;
 }
 

@@ -5,6 +5,7 @@ import type { PrintBackend } from './backend.js';
 /** NixOS: the configuration is declared, and a file that anybody else writes is gone at the next switch. */
 export const nixos: PrintBackend = {
   kind: 'print',
+  isDeclared: true,
   name: 'nixos',
   imageManaged: true,
   async detect(host) {

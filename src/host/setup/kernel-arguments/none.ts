@@ -5,6 +5,7 @@ import type { PrintBackend } from './backend.js';
 /** No mechanism that we know: whoever set the machine up adds the arguments. */
 export const none: PrintBackend = {
   kind: 'print',
+  isDeclared: false,
   name: 'none',
   imageManaged: false,
   detect: async () => true,

@@ -1,5 +1,4 @@
 import type { HostDevice } from '../../types.js';
-import type { DesiredState } from '../desired-state.js';
 import { moduleState, type SetupFacts } from '../facts.js';
 import { modprobeBlock } from '../modprobe.js';
 import { listElements } from '../command-line.js';
@@ -77,7 +76,12 @@ function ruleWishes(chosen: readonly Chosen[]): Wishes {
     const ids = `${hex(vendorId)}:${hex(deviceId)} subsystem ${hex(subsystemVendorId)}:${hex(subsystemDeviceId)}`;
     return [`# ${bdf}: ${ids}`, ruleLine(device)];
   });
-  const content = `${[HEADER, ...lines].join('\n')}\n`;
+  // A boot with vfio-pci switched off gives the devices to their own drivers.
+  const guard = [
+    'IMPORT{cmdline}="module_blacklist"',
+    'ENV{module_blacklist}=="*vfio*pci*", GOTO="qmplug_vfio_end"',
+  ];
+  const content = `${[HEADER, ...guard, ...lines, 'LABEL="qmplug_vfio_end"'].join('\n')}\n`;
   return {
     files: [
       {
@@ -126,9 +130,4 @@ function findBlock(facts: SetupFacts): Refusal | undefined {
   if (moduleState(facts, 'vfio_pci') !== 'absent') return undefined;
   const reason = 'no installed kernel has vfio_pci';
   return { item, state: 'unmet', reason, remedy: 'install a kernel with CONFIG_VFIO_PCI' };
-}
-
-/** Whether the state names a device that vfio-pci is to have early. */
-export function wantsEarly(desired: DesiredState): boolean {
-  return (desired.early ?? []).some(({ method }) => method !== 'none');
 }

@@ -1,6 +1,7 @@
 import { formatArgument } from '../command-line.js';
 import { moduleState, type SetupFacts } from '../facts.js';
 import { modprobeOption } from '../modprobe.js';
+import { KVMFR_OPTIONS, MODULE_OPTIONS } from './places.js';
 import { HEADER, type Wish, type Wishes } from './wish.js';
 
 /** A module's parameter that shall have a value. */
@@ -42,14 +43,13 @@ function nestedModules(facts: SetupFacts): readonly string[] {
 export const parameters: Wish = (desired, facts) => {
   const wishes = wantedParameters(desired, facts).map((wish) => carry(wish, facts));
   const lines = wishes.flatMap(({ line }) => (line === undefined ? [] : [line]));
-  const path = '/etc/modprobe.d/qmplug.conf';
   const files =
     lines.length === 0
       ? []
       : [
           {
             item: 'modprobe',
-            path,
+            path: MODULE_OPTIONS,
             content: `${[HEADER, ...lines].join('\n')}\n`,
             needsReboot: true,
           },
@@ -71,12 +71,10 @@ export function carry(
   preferModprobe = false,
 ): Wishes & { readonly line?: string } {
   const state = moduleState(facts, module);
-  const canArgument = facts.kernelArguments.backend.kind !== 'print';
+  const { backend } = facts.kernelArguments;
+  const canArgument = backend.kind !== 'print' || backend.isDeclared;
   const option = modprobeOption(
-    facts.modprobe.filter(
-      ({ path }) =>
-        path !== '/etc/modprobe.d/qmplug.conf' && path !== '/etc/modprobe.d/qmplug-kvmfr.conf',
-    ),
+    facts.modprobe.filter(({ path }) => path !== MODULE_OPTIONS && path !== KVMFR_OPTIONS),
     module,
     parameter,
   );

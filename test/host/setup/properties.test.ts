@@ -1,0 +1,188 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Boundary } from '../../../src/engine/index.js';
+import type { JsonValue } from '../../../src/json.js';
+import {
+  applyHost,
+  planHost,
+  readDesiredState,
+  rollbackHost,
+} from '../../../src/host/setup/index.js';
+import * as trees from './stand-ins.js';
+import { HostTree, type TreeEntry, type TreeOptions } from './tree.js';
+
+type Tree = Readonly<Record<string, TreeEntry>>;
+
+const devices = { ...trees.pciDevice('0000:01:00.0'), ...trees.pciDevice('0000:02:00.0') };
+const extras: Tree = {
+  ...devices,
+  '/usr/lib/modules/6.1.0-50-amd64/modules.dep':
+    'kernel/vfio.ko:\nkernel/vfio-pci.ko:\nkernel/vfio_iommu_type1.ko:\nkernel/kvm.ko:\nextra/kvmfr.ko:\n',
+  '/etc/libvirt/qemu.conf': '# nothing\nuser = "qemu"\n',
+};
+
+const anyTree = fc.constantFrom<Tree>(
+  { ...trees.debian, ...extras },
+  { ...trees.silverblue, ...extras },
+  { ...trees.fedora, ...extras },
+  { ...trees.grubOnly, ...extras },
+);
+
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+const device = fc.constantFrom('0000:01:00.0', '0000:02:00.0');
+
+const anyDesired: fc.Arbitrary<JsonValue> = fc.record({
+  iommu: maybe(fc.record({ mode: fc.constantFrom('on', 'pt', 'strict', 'keep') })),
+  kvm: maybe(fc.record({ ignoreMsrs: fc.constantFrom(true, false, 'keep'), nested: fc.boolean() })),
+  vfio: maybe(fc.record({ disableVga: fc.boolean() })),
+  early: maybe(
+    fc.uniqueArray(fc.record({ device, method: fc.constantFrom('bdf-rule', 'ids', 'none') }), {
+      maxLength: 2,
+      selector: (each) => each.device,
+    }),
+  ),
+  kvmfr: maybe(
+    fc.record({ sizesMb: fc.array(fc.constantFrom(32, 64, 128), { minLength: 1, maxLength: 3 }) }),
+  ),
+  memlock: maybe(
+    fc.constant([
+      { unit: 'vm@1.service', limit: '8G' },
+      { user: 'qemu', limit: 'unlimited' },
+    ]),
+  ),
+  fallback: maybe(fc.constantFrom('blacklist', 'none')),
+});
+
+const RUNS = { numRuns: 5 };
+
+describe('whatever is desired, wherever', () => {
+  it('is converged by one apply, and put back byte for byte', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyTree, anyDesired, anyDesired, async (tree, first, second) => {
+        using host = new HostTree(tree);
+        const before = host.fingerprint();
+        const environment = host.environment();
+        await applyHost(environment, readDesiredState(first));
+        await applyHost(environment, readDesiredState(second));
+        const applied = host.fingerprint();
+        expect((await planHost(environment, readDesiredState(second))).actions).toEqual([]);
+        expect((await applyHost(environment, readDesiredState(second))).steps).toEqual([]);
+        expect(host.fingerprint()).toEqual(applied);
+        expect((await rollbackHost(environment)).refused).toEqual([]);
+        expect(host.fingerprint()).toEqual(before);
+        expect(await environment.state.list('plans')).toEqual([]);
+      }),
+      RUNS,
+    );
+  }, 180_000);
+
+  // Seed 1334559391: the second state's rule lay in the directory that was made for the first one's.
+  it('leaves no directory of ours behind when another file of ours moved into it', async () => {
+    using host = new HostTree({ ...trees.debian, ...extras });
+    const before = host.fingerprint();
+    const environment = host.environment();
+    await applyHost(environment, readDesiredState({ kvmfr: { sizesMb: [32] } }));
+    await applyHost(environment, readDesiredState({ early: ['0000:01:00.0'] }));
+    await rollbackHost(environment);
+    expect(host.fingerprint()).toEqual(before);
+  });
+
+  it('keeps a foreign edit, tells it, and puts the rest back', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyTree, anyDesired, fc.nat(), async (tree, desired, choice) => {
+        using host = new HostTree(tree);
+        const before = host.fingerprint();
+        const environment = host.environment();
+        const { plan } = await applyHost(environment, readDesiredState(desired));
+        const written = plan.steps.flatMap((step) =>
+          step.kind === 'WriteFile' ? [step.path] : [],
+        );
+        const path = written[choice % Math.max(1, written.length)];
+        if (path === undefined) return;
+        const theirs = `${host.read(path) ?? ''}# mine\n`;
+        host.put(path, theirs);
+        const { refused } = await rollbackHost(environment);
+        expect(refused.map(({ id }) => id)).toEqual([path]);
+        expect(host.read(path)).toBe(theirs);
+        const generated = /grub\.cfg|initr|menu/;
+        const after = host.fingerprint();
+        const others = (all: Readonly<Record<string, string>>) =>
+          Object.fromEntries(
+            Object.entries(all).filter(([at]) => !path.startsWith(at) && !generated.test(at)),
+          );
+        expect(others(after)).toEqual(others(before));
+        const forced = await rollbackHost(environment, { force: [path] });
+        expect(forced.restored).toEqual([path]);
+        expect((await rollbackHost(environment)).restored).toEqual([]);
+      }),
+      RUNS,
+    );
+  }, 180_000);
+});
+
+/** Runs until the n-th boundary and never goes on, as after a SIGKILL there: false where it ended before. */
+async function isKilledAt(
+  boundary: number,
+  run: (onBoundary: (boundary: Boundary) => Promise<void>) => Promise<unknown>,
+): Promise<boolean> {
+  let count = 0;
+  return new Promise((resolve, reject) => {
+    const onBoundary = () => {
+      count += 1;
+      if (count !== boundary) return Promise.resolve();
+      resolve(true);
+      return new Promise<void>(() => undefined);
+    };
+    run(onBoundary).then(() => {
+      resolve(false);
+    }, reject);
+  });
+}
+
+describe('a kill at any step boundary', () => {
+  const desired = readDesiredState({
+    iommu: { mode: 'pt' },
+    kvm: { ignoreMsrs: true },
+    memlock: [{ unit: 'vm@1.service', limit: '8G' }],
+  });
+
+  async function sweep(
+    prepare: (host: HostTree) => Promise<unknown>,
+    killed: (host: HostTree, onBoundary: TreeOptions['onBoundary']) => Promise<unknown>,
+    mend: (host: HostTree, boundary: number) => Promise<unknown>,
+  ): Promise<number> {
+    for (let boundary = 1; ; boundary += 1) {
+      using host = new HostTree({ ...trees.debian, ...extras });
+      const before = host.fingerprint();
+      await prepare(host);
+      const isKilled = await isKilledAt(boundary, (onBoundary) => killed(host, onBoundary));
+      await mend(host, boundary);
+      expect({ boundary, ...host.fingerprint() }).toEqual({ boundary, ...before });
+      if (!isKilled) return boundary - 1;
+    }
+  }
+
+  it('of an apply leaves what a rollback or another apply ends', async () => {
+    const boundaries = await sweep(
+      async () => undefined,
+      (host, onBoundary) => applyHost(host.environment({ onBoundary }), desired),
+      async (host, boundary) => {
+        if (boundary % 2 === 0) {
+          await applyHost(host.environment(), desired);
+          expect((await applyHost(host.environment(), desired)).steps).toEqual([]);
+        }
+        await rollbackHost(host.environment());
+      },
+    );
+    expect(boundaries).toBeGreaterThan(15);
+  }, 120_000);
+
+  it('of a rollback leaves what another rollback ends', async () => {
+    const boundaries = await sweep(
+      (host) => applyHost(host.environment(), desired),
+      (host, onBoundary) => rollbackHost(host.environment({ onBoundary })),
+      (host) => rollbackHost(host.environment()),
+    );
+    expect(boundaries).toBeGreaterThan(10);
+  }, 120_000);
+});
