@@ -54,11 +54,9 @@ const RESOLUTION: Shape<Resolution> = (value, path) => {
 };
 
 const EARLY: Shape<EarlyDevice> = (value, path) => {
+  if (typeof value === 'string') return { device: SELECTOR(value, path), method: 'bdf-rule' };
   const shape = object({ device: SELECTOR, method: oneOf('bdf-rule', 'ids', 'none') });
-  const { device, method = 'bdf-rule' } = shape(
-    typeof value === 'string' ? { device: value } : value,
-    path,
-  );
+  const { device, method = 'bdf-rule' } = shape(value, path);
   if (device === undefined) throw bad(`${path}.device`, 'a device');
   return { device, method };
 };

@@ -8,7 +8,7 @@ import { foldLedger, type Ledger } from './ledger.js';
 import { planRollback, type RefusedItem } from './plan-rollback.js';
 import { draftSetup, planSetup } from './plan-setup.js';
 import type { SetupItem, SetupPlan } from './plan-types.js';
-import { readFacts } from './read-facts.js';
+import { readFacts, readMachineId } from './read-facts.js';
 import { SetupRunner, type SetupEnvironment } from './setup-runner.js';
 import type { Adopt } from './steps.js';
 
@@ -193,7 +193,7 @@ async function readJournal(
 }
 
 async function runnerOf(environment: SetupEnvironment): Promise<SetupRunner> {
-  const { machineId } = await readFacts(environment, {});
+  const machineId = await readMachineId(environment.host);
   return new SetupRunner(environment, { machineId, root: environment.host.root });
 }
 

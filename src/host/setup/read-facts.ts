@@ -36,7 +36,7 @@ export async function readFacts(reader: SetupReader, desired: DesiredState): Pro
     isMachine: host.isMachine,
     architecture: host.architecture,
     cpuVendor: await readCpuVendor(effects),
-    machineId: (textOf(await host.readFile('/etc/machine-id').catch(() => ABSENT)) ?? '').trim(),
+    machineId: await readMachineId(host),
     isImageSystem: await isImageSystem(host),
     kernels,
     running: await attempt(async () =>
@@ -50,7 +50,13 @@ export async function readFacts(reader: SetupReader, desired: DesiredState): Pro
       ivrs: await isThere(effects, '/sys/firmware/acpi/tables/IVRS'),
     },
     kernelArguments: await chooseBackend(host, desired.backend),
-    initramfs: { backend, listing: await readListing(host, backend, kernels) },
+    initramfs: {
+      backend,
+      // Unpacking an image takes seconds: only where something shall be in it.
+      listing: desired.early?.length
+        ? await readListing(host, backend, kernels)
+        : unknown('nothing is wanted in it'),
+    },
     modprobe: await readModprobe(host),
     groups: await readGroups(host),
     selinux: await host.exists('/sys/fs/selinux/enforce'),
@@ -70,6 +76,11 @@ export async function readFacts(reader: SetupReader, desired: DesiredState): Pro
 }
 
 const ABSENT = { kind: 'absent' } as const;
+
+/** Content of /etc/machine-id; empty where the system has none yet, as an image. */
+export async function readMachineId(host: SetupHost): Promise<string> {
+  return (textOf(await host.readFile('/etc/machine-id').catch(() => ABSENT)) ?? '').trim();
+}
 
 async function attempt<T>(read: () => Promise<T>): Promise<Known<T>> {
   try {

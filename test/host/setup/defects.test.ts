@@ -317,7 +317,7 @@ describe('quickpassthrough', () => {
   it('asks the kernel whether there is a vfio_virqfd', async () => {
     const withIt = {
       ...desktop,
-      [release]: `${String(kvmfrModule[release])}kernel/vfio_virqfd.ko:\n`,
+      [RELEASE_MODULES]: `${VFIO_MODULES}kernel/vfio_virqfd.ko:\n`,
     };
     const block = (made: SetupPlan) =>
       made.actions.find(({ id }) => id === '/etc/initramfs-tools/modules')?.wanted;

@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { applyEdit, revertEdit, type FileEdit } from '../../../src/host/setup/edits/index.js';
+
+const anyText = fc
+  .array(fc.stringMatching(/^[ -~]{0,20}$/), { maxLength: 5 })
+  .chain((lines) => fc.constantFrom(lines.join('\n'), `${lines.join('\n')}\n`));
+
+it('puts a block in once, and takes it out of any text byte for byte', () => {
+  const edit: FileEdit = { kind: 'block', lines: ['vfio', 'vfio_pci'] };
+  fc.assert(
+    fc.property(anyText, (text) => {
+      const once = applyEdit(text, edit);
+      expect(applyEdit(once, edit)).toBe(once);
+      expect(revertEdit(once, edit)).toBe(text);
+    }),
+  );
+});
+
+it('takes a block out from between what others have added since', () => {
+  const edit: FileEdit = { kind: 'block', lines: ['vfio'] };
+  expect(revertEdit(`# mine\n${applyEdit('a\n', edit)}b\n`, edit)).toBe('# mine\na\nb\n');
+});
+
+it.each([
+  ['A="quiet"\n', 'A="quiet iommu=pt"\n'],
+  ["A='quiet' # why\n", 'A="quiet iommu=pt" # why\n'],
+  ['A=quiet', 'A="quiet iommu=pt"'],
+  ['', 'A="iommu=pt"\n'],
+  ['A=""\nA="last"\n', 'A=""\nA="last iommu=pt"\n'],
+  ['A="x iommu=pt"\n', 'A="x iommu=pt"\n'],
+])('adds a word to the variable in %j', (text, expected) => {
+  const edit: FileEdit = {
+    kind: 'shell-variable',
+    variable: 'A',
+    changes: [{ op: 'add', text: 'iommu=pt' }],
+  };
+  expect(applyEdit(text, edit)).toBe(expected);
+});
+
+it('refuses an assignment that only a shell can read', () => {
+  const edit: FileEdit = {
+    kind: 'shell-variable',
+    variable: 'A',
+    changes: [{ op: 'add', text: 'x' }],
+  };
+  expect(() => applyEdit('A="$(cat /etc/words)"\n', edit)).toThrow('one plain string');
+});
