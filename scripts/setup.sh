@@ -3,15 +3,22 @@
 #
 #   scripts/setup.sh [--no-install] [npm] [lab] [docker]
 #
-# npm: node_modules as package-lock.json has it. lab: Debian packages, and a Linux kernel that is
-# unpacked into the user's cache directory and never installed. docker: Docker, and the QEMU versions
-# that docker/ describes, as images and unpacked into the same directory. Default: all. It says what is
-# missing before it installs anything; with --no-install it lists that and ends with status 1.
+# npm: node_modules as package-lock.json has it. lab: Debian packages, and Linux kernels for x86 and the
+# other machines, unpacked into the user's cache directory and never installed. docker: Docker, and the
+# QEMU versions that docker/ describes, as images and unpacked into the same directory. Default: all. It
+# says what is missing before it installs anything; with --no-install it lists that and ends with status 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGES=(
   qemu-system-x86 ovmf busybox-static kmod xz-utils zstd e2fsprogs gcc make
+)
+# QEMU for the other machines, and the packages that have it: Debian 13 has split qemu-system-misc.
+declare -A PROGRAMS=(
+  [qemu-system-aarch64]='qemu-system-arm'
+  [qemu-system-s390x]='qemu-system-s390x qemu-system-misc'
+  [qemu-system-riscv64]='qemu-system-riscv qemu-system-misc'
+  [qemu-system-ppc64]='qemu-system-ppc'
 )
 
 install=yes
@@ -51,15 +58,28 @@ apt_get() {
     apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Prints what is missing, one per line: node_modules, kernel, mtty, qemu-versions, or the name of a
-# Debian package.
+# The Debian package of a program, of those that PROGRAMS names the first that this suite has.
+package_of() {
+  local package
+  for package in ${PROGRAMS[$1]}; do
+    has_candidate "$package" && break
+  done
+  echo "$package"
+}
+
+# Prints what is missing, one per line: node_modules, kernel, machines, mtty, qemu-versions, or the
+# name of a Debian package.
 find_missing() {
   if needs npm && ! node scripts/check-node-modules.mjs >&2; then echo node_modules; fi
   if needs lab; then
     for package in "${PACKAGES[@]}"; do
       is_installed "$package" || echo "$package"
     done
+    for program in "${!PROGRAMS[@]}"; do
+      command -v "$program" >/dev/null || package_of "$program"
+    done | sort -u
     node scripts/kernel.mjs find >/dev/null || echo kernel
+    [ -z "$(node scripts/kernel.mjs missing)" ] || echo machines
     node scripts/kernel.mjs find-mtty >/dev/null || echo mtty
   fi
   if needs docker; then
@@ -128,6 +148,7 @@ for item in "${missing[@]}"; do
     mtty) say '  the sample driver of mediated devices, built for that kernel from Debian'\''s source' ;;
     kernel) say "  a Linux kernel for test machines: linux-image-amd64's, unpacked into $(node scripts/kernel.mjs where)" ;;
     qemu-versions) say "  QEMU 5.2, 7.2, 10.0 and 11.1: images built from docker/, unpacked into $(node scripts/qemu-versions.mjs where)" ;;
+    machines) say "  Linux kernels for other machines ($(node scripts/kernel.mjs missing | xargs)), unpacked beside it" ;;
     *)
       say "  the Debian package $item, by apt-get install"
       packages+=("$item")
@@ -161,6 +182,10 @@ for item in "${missing[@]}"; do
     mtty)
       say 'building the sample driver of mediated devices'
       node scripts/kernel.mjs build-mtty >&2 || status=1
+      ;;
+    machines)
+      say 'fetching the kernels of the other machines'
+      node scripts/kernel.mjs fetch-missing >&2 || status=1
       ;;
   esac
 done
