@@ -1,5 +1,5 @@
 import { InputError } from '../errors.js';
-import { profileOfArgument, type MachineProfile } from '../vm/profiles/index.js';
+import { profileOfArgument, unprovenFor, type MachineProfile } from '../vm/profiles/index.js';
 import { planAddressSpace } from './address-space.js';
 import { FIRMWARE_DECIDES } from './arguments.js';
 import { countBuses } from './bus-count.js';
@@ -65,7 +65,7 @@ export function planBoot(request: BootRequest): BootPlan {
     ],
     ports: parts.flatMap(({ ports }) => ports),
     expects: numaNodes.length === 0 ? [] : [numaExpectation(numaNodes)],
-    experimental: profile.unproven,
+    experimental: unprovenFor(request.machine),
   };
 }
 

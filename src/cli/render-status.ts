@@ -6,6 +6,7 @@ export function renderStatus({ vm, ports, attachments, removals }: VmStatus): st
   return [
     escapeControl(`${vm.machine} (${vm.arch}), QEMU ${vm.qemu}, ${vm.status}`),
     `VM ${vm.key}`,
+    ...(vm.experimental === undefined ? [] : [`experimental: ${vm.experimental}`]),
     '',
     ...renderPorts(ports),
     ...section('attached', attachments.flatMap(renderAttachment)),

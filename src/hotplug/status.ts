@@ -6,6 +6,7 @@ import type { PciBusInfo, PciDeviceInfo } from '../qmp/query-pci.js';
 import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
 import { guestAddressOf, portPathOf } from '../vm/guest-address.js';
 import { portOf } from '../vm/port-of.js';
+import { profileOf } from '../vm/profiles/index.js';
 import type { FunctionReport, RemovalReport } from './requests.js';
 
 export interface PortStatus {
@@ -35,6 +36,8 @@ export interface VmStatus {
     readonly arch: string;
     readonly status: string;
     readonly qemu: string;
+    /** What was never seen to work on this machine; left out where all was. */
+    readonly experimental?: string | undefined;
   };
   readonly ports: readonly PortStatus[];
   readonly attachments: readonly AttachmentStatus[];
@@ -56,6 +59,7 @@ export function readStatus(
 ): VmStatus {
   const { vm, attachments, leaving } = view;
   const { major, minor, micro } = vm.qemu;
+  const { unproven } = profileOf({ type: vm.machineType, arch: vm.arch });
   const present = new Set(vm.devices.map((device) => device.id));
   return {
     vm: {
@@ -64,6 +68,7 @@ export function readStatus(
       arch: vm.arch,
       status: vm.status,
       qemu: `${major}.${minor}.${micro}`,
+      ...(unproven === undefined ? {} : { experimental: unproven }),
     },
     ports: vm.ports.map((port) => describePort(port, vm, leaving)),
     attachments: attachments.map((attachment) => {

@@ -9,5 +9,5 @@ export type {
   PortProperty,
   UnplugBehaviour,
 } from './profile.js';
-export { PROFILES, profileOf, profileOfArgument } from './registry.js';
+export { PROFILES, profileOf, profileOfArgument, unprovenFor } from './registry.js';
 export { CHANNEL_BUS, ZPCI_BUS } from './s390-ccw.js';

@@ -26,7 +26,7 @@ export const pseries: MachineProfile = {
     kinds: new Set(['pci-bridge']),
     usual: { kind: 'pci-bridge', count: 1 },
   },
-  unproven: 'no guest was seen to take or release a device on this machine',
+  unproven: 'no guest was seen to take or release a device on pseries',
 };
 
 /** The bus is `<id>.0`, of the machine's own host bridge `pci.0` (QEMU 7.2). */

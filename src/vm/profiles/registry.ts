@@ -54,6 +54,12 @@ export function profileOfArgument(machine: string): MachineProfile {
   throw unsupported(machine, name, { machine: name });
 }
 
+/** What was never seen to work on a machine that is about to be started, on whatever architecture. */
+export function unprovenFor(machine: string): string | undefined {
+  const meant = PROFILES.filter((candidate) => candidate.matchesArgument(machine));
+  return meant.find(({ unproven }) => unproven !== undefined)?.unproven;
+}
+
 function unsupported(
   machine: string,
   shown: string,
