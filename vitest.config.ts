@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{replay,qemu,lab,container}/**'],
+          exclude: ['test/{replay,qemu,lab,grub,container}/**'],
           testTimeout: minutes(1),
         },
       },
@@ -31,6 +31,15 @@ export default defineConfig({
           testTimeout: minutes(5),
           hookTimeout: minutes(5),
           maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'grub',
+          include: ['test/grub/**/*.test.ts'],
+          testTimeout: minutes(1),
+          hookTimeout: minutes(45),
+          maxWorkers: 1,
         },
       },
       {

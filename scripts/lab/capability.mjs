@@ -10,7 +10,7 @@ import { findQemu, QEMU_VERSIONS, qemuCache } from './qemu-versions.mjs';
 
 /**
  * What can be run: QEMU alone, with OVMF too, a Linux guest in it, or the nested VFIO host; every QEMU version, and
- * the same in containers.
+ * the same in containers; a Debian with its own GRUB.
  */
 export const CAPABILITIES = /** @type {const} */ ([
   'qemu',
@@ -19,6 +19,7 @@ export const CAPABILITIES = /** @type {const} */ ([
   'vfio-host',
   'versions',
   'container',
+  'grub-host',
 ]);
 
 /** @typedef {(typeof CAPABILITIES)[number]} Capability */
@@ -47,6 +48,13 @@ export function missingFor(capability) {
   if (capability === 'versions' || capability === 'container') missing.push(...missingVersions());
   if (capability === 'container') {
     missing.push(missingProgram('docker', 'docker.io'), missingImages());
+  }
+  if (capability === 'grub-host') {
+    missing.push(
+      missingProgram('debootstrap', 'debootstrap'),
+      missingProgram('mkfs.ext4', 'e2fsprogs'),
+      process.getuid?.() === 0 ? undefined : 'debootstrap needs root; run the tests as root',
+    );
   }
   return missing.filter((reason) => reason !== undefined);
 }
