@@ -13,7 +13,12 @@ function errorCodes(): readonly string[] {
 }
 
 /** What looks like a code of ours and is a name of somebody else's. */
-const NAMES = new Set(['DEVICE_DELETED', 'DEVICE_UNPLUG_GUEST_ERROR', 'CAP_SYS_PTRACE', 'SCM_RIGHTS']);
+const NAMES = new Set([
+  'DEVICE_DELETED',
+  'DEVICE_UNPLUG_GUEST_ERROR',
+  'CAP_SYS_PTRACE',
+  'SCM_RIGHTS',
+]);
 const isEnvironment = (name: string) => /^(QMPLUG|QEMU_MONITOR)_/.test(name);
 
 it('documents every error code', () => {

@@ -98,7 +98,7 @@ describe('devices of the host', () => {
     await expect(
       deviceAdd(session, { driver: 'vfio-ap', id: 'ap0', sysfsdev: MDEV }),
     ).rejects.toThrow(/No 'ap-bus' bus found/);
-    const left = await qemu.qmp.execute('qom-list', { path: '/machine/peripheral' });
+    const left: unknown = await qemu.qmp.execute('qom-list', { path: '/machine/peripheral' });
     expect(JSON.stringify(left)).not.toMatch(/dasd0|ap0/);
   });
 });
