@@ -7,8 +7,24 @@ const SLOTS = 31;
 /** Chassis of bridges are counted from 2: 1 is that of the ports, and 0 is refused. */
 const FIRST_CHASSIS = 2;
 
+/**
+ * A standard hot-plug controller makes SeaBIOS set I/O space aside: there is enough for 8 bridges only (1.16.2).
+ * ACPI, which has the bridges of the start anyway, needs none. Without a controller the firmware opens no window
+ * for an empty bridge unless it is told to.
+ */
+const FOR_SEABIOS = ['shpc=off', 'mem-reserve=16M'];
+
+/** Bridges of a pc. */
+export function planPcBridges(count: number, layout: Layout): PlannedPart {
+  return planPciBridges(count, layout, FOR_SEABIOS);
+}
+
 /** Bridges of conventional PCI on a conventional root bus. */
-export function planPciBridges(count: number, layout: Layout): PlannedPart {
+export function planPciBridges(
+  count: number,
+  layout: Layout,
+  extra: readonly string[] = [],
+): PlannedPart {
   const ports = Array.from({ length: count }, (_, index): PlannedPort => {
     const { bus, addr } = layout.device(index, count);
     return {
@@ -29,11 +45,7 @@ export function planPciBridges(count: number, layout: Layout): PlannedPart {
       `bus=${bus}`,
       `addr=${addr}`,
       `chassis_nr=${chassis}`,
-      // A standard hot-plug controller makes SeaBIOS set I/O space aside: there is enough for 8 bridges
-      // only (1.16.2). ACPI, which has the bridges of the start anyway, needs none. Without a controller
-      // the firmware opens no window for an empty bridge unless it is told to.
-      'shpc=off',
-      'mem-reserve=16M',
+      ...extra,
     ]),
   );
   return { args, ports };

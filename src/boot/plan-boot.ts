@@ -5,10 +5,10 @@ import { FIRMWARE_DECIDES } from './arguments.js';
 import { countBuses } from './bus-count.js';
 import { planCcwBridges } from './ccw-bridges.js';
 import { checkRequest, type PortCounts } from './check-request.js';
-import { checkBuses, layoutOn } from './layout.js';
+import { checkBuses, layoutOn, type Layout, type PlannedPart } from './layout.js';
 import { numaExpectation, planNodeBuses } from './numa.js';
 import { ovmfWindowArgs } from './ovmf.js';
-import { planPciBridges, planPciePciBridges } from './pci-bridges.js';
+import { planPcBridges, planPciBridges, planPciePciBridges } from './pci-bridges.js';
 import { planWindows } from './reserves.js';
 import { planRootPorts } from './root-ports.js';
 import { FUNCTIONS, Seats } from './seats.js';
@@ -50,11 +50,10 @@ export function planBoot(request: BootRequest): BootPlan {
   });
   const nodeBuses = planNodeBuses(nodes, rootBus);
   const layout = layoutOn(nodes.length === 0 ? [rootBus] : nodeBuses.seats);
-  const planBridges = isConventional ? planPciBridges : planPciePciBridges;
   const parts = [
     planRootPorts(windows, layout),
     planSwitchPorts(counts.switchPorts, layout),
-    planBridges(counts.pciBridges, layout),
+    planBridges(profile, counts.pciBridges, layout),
     planCcwBridges(counts.ccwBridges),
   ];
   return {
@@ -67,6 +66,11 @@ export function planBoot(request: BootRequest): BootPlan {
     expects: numaNodes.length === 0 ? [] : [numaExpectation(numaNodes)],
     experimental: unprovenFor(request.machine),
   };
+}
+
+function planBridges({ name, boot }: MachineProfile, count: number, layout: Layout): PlannedPart {
+  if (boot.rootBus === 'pcie.0') return planPciePciBridges(count, layout);
+  return name === 'pc' ? planPcBridges(count, layout) : planPciBridges(count, layout);
 }
 
 function globalArgs({ hotplug }: BootRequest, mmio64Bytes: bigint | undefined): readonly string[] {
