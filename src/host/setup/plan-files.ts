@@ -61,6 +61,7 @@ export function refreshFor(path: string): readonly RefreshName[] {
   if (path.endsWith('-qmplug-vfio.rules')) return ['initramfs'];
   if (path.endsWith('-qmplug-kvmfr.rules')) return ['udev-kvmfr'];
   if (path.startsWith('/etc/systemd/system/')) return ['systemd'];
+  if (path.endsWith('.cil')) return ['selinux'];
   return [];
 }
 

@@ -195,6 +195,25 @@ it('B9: the SELinux module opens the type of the nodes alone, and relabels', asy
   expect(ran).toEqual(expect.arrayContaining(['semodule', 'restorecon']));
 });
 
+it('B9: the module and the labels go again with a rollback', async () => {
+  using host = new HostTree({
+    ...desktop,
+    '/sys/fs/selinux/enforce': '1',
+    // Stand-in: keeps the list of modules in a file (semodule(8)).
+    '/usr/sbin/semodule': {
+      program:
+        'f="$ROOT/var-modules"; case $1 in -l) cat "$f" 2>/dev/null; true ;; -i) echo qmplug_kvmfr >"$f" ;; -r) rm "$f" ;; esac',
+    },
+    '/usr/sbin/restorecon': { program: 'echo restorecon >>"$ROOT/calls"' },
+  });
+  const before = host.fingerprint();
+  await applyHost(host.environment(), readDesiredState({ kvmfr: { sizesMb: [64] } }));
+  expect(host.read('/var-modules')).toBe('qmplug_kvmfr\n');
+  expect((await rollbackHost(host.environment())).refused).toEqual([]);
+  expect(host.fingerprint()).toEqual(before);
+  expect(host.calls()).toEqual(['restorecon', 'restorecon']);
+});
+
 describe('B10, B11: image systems', () => {
   const image: Tree = { ...trees.silverblue, ...trees.pciDevice('0000:01:00.0') };
   const byIds = readDesiredState({ early: [{ device: '0000:01:00.0', method: 'ids' }] });
