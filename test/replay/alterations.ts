@@ -51,12 +51,12 @@ export function swapEvents(transcript: Transcript): readonly Alteration[] {
 }
 
 /**
- * Each command left out together with its answer. Not the question of one who polls: to have asked once less
- * is a story as true as the other.
+ * Each command left out together with its answer. Not the question of one who polls, nor one that was asked
+ * just before and answered alike: to have asked once less is a story as true as the other.
  */
 export function* dropCommands(transcript: Transcript): Generator<Alteration> {
   for (const [index, { msg }] of commandsOf(transcript)) {
-    if (msg.execute === 'query-pci') continue;
+    if (msg.execute === 'query-pci' || isRepeated(transcript, index)) continue;
     yield {
       what: `without line ${lineOf(index)} and its answer`,
       transcript: withEntries(transcript, (entries) =>
@@ -74,6 +74,25 @@ export function dropMessages(transcript: Transcript): readonly Alteration[] {
     transcript: withEntries(transcript, (entries) => entries.toSpliced(index, 1)),
     line: undefined,
   }));
+}
+
+/** Whether the same question had the same answer before, and nothing has happened since. */
+function isRepeated({ entries }: Transcript, index: number): boolean {
+  const question = (entry: TranscriptEntry | undefined) =>
+    stringifyJson([entry?.msg.execute ?? null, entry?.msg.arguments ?? null]);
+  const answer = (at: number) => {
+    const reply = entries.find((entry) => isAnswerTo(entry, entries[at]?.msg ?? {}));
+    return stringifyJson(reply?.msg.return ?? null);
+  };
+  const before = entries.slice(0, index);
+  const lastChange = before.findLastIndex(
+    ({ dir, msg }) =>
+      msg.event !== undefined || (dir === 'out' && !/^(qom|query)-/.test(String(msg.execute))),
+  );
+  const same = before.findLastIndex(
+    (entry) => entry.dir === 'out' && question(entry) === question(entries[index]),
+  );
+  return same > lastChange && answer(same) === answer(index);
 }
 
 function isAnswerTo({ dir, msg }: TranscriptEntry, command: JsonObject): boolean {
