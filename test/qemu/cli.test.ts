@@ -46,9 +46,13 @@ class Bench implements AsyncDisposable {
   }
 
   /** The port that an attach chose. */
-  async portOf(attaching: ReturnType<CliHome['json']>): Promise<string | undefined> {
+  async portOf(
+    attaching: ReturnType<CliHome['json']>,
+    warnings = /^$/,
+  ): Promise<string | undefined> {
     const { status, document, stderr } = await attaching;
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(status).toBe(0);
+    expect(stderr).toMatch(warnings);
     // Checked by the expectations on the document's shape.
     return (document as unknown as AttachDocument).attachment.functions[0]?.port;
   }
@@ -217,7 +221,7 @@ describe('a machine that unplugs by itself', () => {
     });
     expect(await bench.detach('ffff:ff:1f.7')).toMatchObject({ status: 0 });
     for (const dryRun of [[], ['--dry-run']]) {
-      expect(await bench.detach('no body', ...dryRun)).toMatchObject({
+      expect(await bench.detach('no+body', ...dryRun)).toMatchObject({
         status: 2,
         document: { error: { code: 'BAD_ID' } },
       });
@@ -394,7 +398,10 @@ describe('a machine whose guest never answers an unplug', () => {
       },
     });
     expect(await bench.devices()).toEqual(['dev1']);
-    expect(await bench.portOf(bench.attach(TESTDEV, 'dev0'))).toBe('rp0');
+    // Nobody has numbered the buses of a machine that was just reset, and it has no guest to speak of.
+    expect(await bench.portOf(bench.attach(TESTDEV, 'dev0'), /^(qmplug: .*dev0.*\n)*$/)).toBe(
+      'rp0',
+    );
   });
 
   it('ends with 0 once the guest was asked, where nobody wants to wait', async () => {
