@@ -87,7 +87,8 @@ function isRepeated({ entries }: Transcript, index: number): boolean {
   const before = entries.slice(0, index);
   const lastChange = before.findLastIndex(
     ({ dir, msg }) =>
-      msg.event !== undefined || (dir === 'out' && !/^(qom|query)-/.test(String(msg.execute))),
+      msg.event !== undefined ||
+      (dir === 'out' && !/^(qom|query)-/.test(typeof msg.execute === 'string' ? msg.execute : '')),
   );
   const same = before.findLastIndex(
     (entry) => entry.dir === 'out' && question(entry) === question(entries[index]),
