@@ -10,6 +10,16 @@ export {
 } from './boot/index.js';
 export type { Clock } from './clock.js';
 export {
+  compileFilter,
+  runDoctor,
+  type CheckFilter,
+  type DoctorRequest,
+  type Evidence,
+  type Finding,
+  type Profile,
+  type Verdict,
+} from './doctor/index.js';
+export {
   createFileStore,
   Holds,
   type Boundary,

@@ -41,6 +41,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/devices.js')).defineDevices,
   },
   {
+    name: 'doctor',
+    summary: 'check the host, and whether a device can go to a VM',
+    load: async () => (await import('./commands/doctor.js')).defineDoctor,
+  },
+  {
     name: 'host',
     summary: 'devices of the host: choose, reserve, bind, quarantine; and its set-up',
     load: async () => (await import('./commands/host/index.js')).defineHost,

@@ -260,7 +260,7 @@ function hostProperty(bdf: Bdf): JsonObject {
 const VIRTUAL_IOMMU = /^(intel-iommu|amd-iommu|virtio-iommu-pci|arm-smmuv3)$/;
 
 /** What QEMU must be able to lock with `adding` more host devices; undefined where its RAM is unknown. */
-function memlockNeed(vm: VmSnapshot, adding: number): number | undefined {
+export function memlockNeed(vm: VmSnapshot, adding: number): number | undefined {
   if (!vm.ramBytes.known) return undefined;
   const inside = vm.devices.filter((device) => hostBehind(device) !== undefined).length;
   const needed = neededMemlock({

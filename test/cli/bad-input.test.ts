@@ -244,6 +244,25 @@ const ROWS: Readonly<Record<string, OptionRows>> = {
     bad: {},
     wholes: [[], ['gpu'], ['../../etc/passwd'], ['0000:3b:00.0', '0000:3b:00.1']],
   },
+  doctor: {
+    good: [],
+    bad: {
+      '--device': ['', 'gpu', '3b:00', '0000:3b:20.0', '../../etc'],
+      '--vm': ['', 'vm', 'tcp:x:0', 'ws://localhost/'],
+      '--only': ['', 'frobnicate', 'iommu.frobnicate', '[', 'iommu.[', '../x'],
+      '--skip': ['', 'frobnicate', ']', '\\'],
+      '--profile': ['', 'Static', 'cold'],
+      ...VM_OPTIONS,
+    },
+    wholes: [
+      ['surplus'],
+      ['--timeout', '1'],
+      ['--qemu-pid', '1'],
+      ['--profile', 'static', '--profile', 'hotplug'],
+      ['--vm', 'VM', '--only', 'frobnicate'],
+      ['--vm', 'VM', '--device', 'gpu'],
+    ],
+  },
   recover: { good: ['VM'], bad: VM_OPTIONS, wholes: [['VM', 'surplus'], ['vm'], ['tcp:x:0']] },
 };
 
@@ -257,6 +276,8 @@ const FLAGS = [
   '--timing',
   '--paused',
   '--reconnect',
+  '--strict',
+  '--all',
 ];
 
 async function refuses(args: readonly string[]): Promise<void> {

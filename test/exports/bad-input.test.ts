@@ -106,6 +106,11 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   readHostSnapshot: TAKES_ALL,
   recoverHost: TAKES_ALL,
   renderTopology: TAKES_ALL,
+  compileFilter: { 'no such check': () => main.compileFilter({ only: ['frobnicate'] }) },
+  runDoctor: {
+    'no such check': () => main.runDoctor({ ...environment, skip: ['frobnicate'] }),
+    'no selector': () => main.runDoctor({ ...environment, device: 'gpu' }),
+  },
   selectDevice: {
     'no selector': () => main.selectDevice(main.createEnvironment(), 'gpu'),
     'a device that is not there': () => main.selectDevice(main.createEnvironment(), 'ffff:ff:1f.7'),

@@ -185,6 +185,11 @@ export class HostTree implements Disposable {
     symlinkSync(target, real);
   }
 
+  /** Whether the tree has something at the path. */
+  has(path: string): boolean {
+    return lstatSync(this.real(path), { throwIfNoEntry: false }) !== undefined;
+  }
+
   remove(path: string): void {
     rmSync(this.real(path), { recursive: true });
   }

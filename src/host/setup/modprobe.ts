@@ -15,7 +15,9 @@ export interface ModprobeLine {
 const FOLDERS = ['/etc/modprobe.d', '/run/modprobe.d', '/usr/lib/modprobe.d', '/lib/modprobe.d'];
 
 /** Every line of modprobe's configuration that counts. */
-export async function readModprobe(host: SetupHost): Promise<readonly ModprobeLine[]> {
+export async function readModprobe(
+  host: Pick<SetupHost, 'list' | 'readFile'>,
+): Promise<readonly ModprobeLine[]> {
   const pathByName = new Map<string, string>();
   for (const folder of FOLDERS) {
     for (const name of await host.list(folder)) {

@@ -174,7 +174,7 @@ async function readGroups(host: SetupHost): Promise<ReadonlyMap<string, number>>
 }
 
 /** Byte 4 of the variable: four bytes of attributes stand before it (Linux Documentation, efivarfs). */
-async function readSecureBoot(effects: HostEffects): Promise<Known<boolean>> {
+export async function readSecureBoot(effects: HostEffects): Promise<Known<boolean>> {
   if (!(await isThere(effects, '/sys/firmware/efi'))) return known(false);
   const path = '/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c';
   return attempt(async () => (await effects.readBytes(path, 5))[4] === 1);

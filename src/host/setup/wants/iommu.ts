@@ -5,7 +5,7 @@ import type { ArgumentWish, Refusal, Wish, Wishes } from './wish.js';
 const ITEM = 'iommu';
 
 /** Values that switch the translation off: kernel Documentation/admin-guide/kernel-parameters.txt (6.12). */
-const OFF: Readonly<Record<string, readonly string[]>> = {
+export const IOMMU_OFF: Readonly<Record<string, readonly string[]>> = {
   intel_iommu: ['off'],
   amd_iommu: ['off'],
   iommu: ['off', 'soft', 'noforce'],
@@ -91,7 +91,7 @@ function contradictions({ running, kernelArguments }: SetupFacts): readonly Refu
       ? [['running', running.value]]
       : [];
   for (const [where, line] of lines) {
-    for (const [key, offValues] of Object.entries(OFF)) {
+    for (const [key, offValues] of Object.entries(IOMMU_OFF)) {
       const found = findArguments(line, key).find(({ value = '' }) =>
         value.split(',').some((part) => offValues.includes(part)),
       );
