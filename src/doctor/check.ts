@@ -25,10 +25,10 @@ export interface DeviceReads extends HostReads {
   readonly bdf: Bdf;
   readonly record: DeviceRecord;
   /** All functions and groups, with uses and holders of this one. @throws {HostError} */
-  host(): Promise<HostSnapshot>;
+  readonly host: () => Promise<HostSnapshot>;
   /** This function in `host`. @throws {HostError} */
-  function(): Promise<HostDevice>;
-  uses(): Promise<readonly UseFinding[]>;
+  readonly function: () => Promise<HostDevice>;
+  readonly uses: () => Promise<readonly UseFinding[]>;
 }
 
 export interface VmReads extends HostReads {

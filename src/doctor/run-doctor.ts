@@ -137,7 +137,7 @@ function deviceReads(
     bdf,
     record,
     host,
-    async function() {
+    function: async () => {
       const found = (await host()).devices.get(bdf);
       if (found === undefined) throw left(bdf);
       return found;

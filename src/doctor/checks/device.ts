@@ -2,7 +2,7 @@ import { RefusedError } from '../../errors.js';
 import { selectDevice } from '../../host/selector/index.js';
 import { findCulprits } from '../../host/viability.js';
 import type { DeviceCheck, Subject } from '../check.js';
-import { fail, ok, seen, unknownAnswer, warn } from '../finding.js';
+import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
 
 const existence: DeviceCheck = {
   id: 'dev.exists',
@@ -71,7 +71,7 @@ const viable: DeviceCheck = {
   needs: 'device',
   async run({ bdf, host, function: read }) {
     const { iommuGroup } = await read();
-    if (iommuGroup === undefined) return unknownAnswer('the device is in no IOMMU group');
+    if (iommuGroup === undefined) return skip('it is in no IOMMU group: see dev.group');
     const culprits = findCulprits(await host(), iommuGroup, new Set([bdf]));
     const [first] = culprits;
     const evidence = culprits.map(({ name, driver }) =>
