@@ -132,20 +132,25 @@ function deviceReads(
   const { bdf, record, vmPid } = device;
   let look: Promise<HostSnapshot> | undefined;
   const host = () => (look ??= readHostSnapshot(reads.effects, { uses: [bdf], vmPid }));
+  const found = async () => {
+    const seenOf = (await host()).devices.get(bdf);
+    if (seenOf === undefined) throw left(bdf);
+    return seenOf;
+  };
   return {
     ...reads,
     bdf,
     record,
     host,
-    function: async () => {
-      const found = (await host()).devices.get(bdf);
-      if (found === undefined) throw left(bdf);
-      return found;
+    function: found,
+    // A function that cannot be read is left out of the host, and so no guard has looked at it.
+    uses: async () => {
+      await found();
+      return (await host()).uses.get(bdf) ?? [];
     },
-    uses: async () => (await host()).uses.get(bdf) ?? [],
   };
 }
 
 function left(bdf: Bdf): HostError {
-  return new HostError('HOST_UNREADABLE', `${bdf} left while the host was being looked at`);
+  return new HostError('HOST_UNREADABLE', `${bdf} cannot be read, or has left`);
 }
