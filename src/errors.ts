@@ -81,6 +81,7 @@ export type ErrorCode =
   | 'GIVEN_BACK'
   | 'LOCK_TIMEOUT'
   | 'STATE_DAMAGED'
+  | 'STATE_UNWRITABLE'
   // Transcripts
   | 'BAD_TRANSCRIPT'
   | 'TRANSCRIPT_MISMATCH'
@@ -115,7 +116,8 @@ export interface ErrorDetail {
  *   │  ├─ UnplugRefusedError    DEVICE_UNPLUG_GUEST_ERROR for this ID
  *   │  └─ RollbackError         an undo failed too; `cause` is the first failure
  *   ├─ PendingError             still under way at the deadline; nothing was freed
- *   └─ UnknownStateError        the world could not be read; run recover
+ *   ├─ UnknownStateError        the world could not be read; run recover
+ *   └─ StateError               our own files cannot be read or written; run recover once they can
  */
 export class QmplugError extends Error {
   readonly code: ErrorCode;
@@ -165,3 +167,6 @@ export class TimeoutError extends OutcomeUnknownError {}
 
 /** The session ended while a command waited for its answer: its outcome is unknown. */
 export class DisconnectedError extends OutcomeUnknownError {}
+
+/** The files of locks, reservations and the journal fail: what was begun is not on record any further. */
+export class StateError extends QmplugError {}

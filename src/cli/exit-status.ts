@@ -8,6 +8,7 @@ import {
   QmplugError,
   RefusedError,
   RollbackError,
+  StateError,
   StepError,
   UnknownStateError,
 } from '../index.js';
@@ -36,7 +37,7 @@ export function exitStatusOf(error: unknown): number {
   if (error instanceof InputError) return EXIT.usage;
   if (error instanceof PendingError) return EXIT.pending;
   if (error instanceof UnknownStateError || error instanceof RollbackError) return EXIT.unknown;
-  if (error instanceof OutcomeUnknownError) return EXIT.unknown;
+  if (error instanceof OutcomeUnknownError || error instanceof StateError) return EXIT.unknown;
   if (error instanceof StepError) return EXIT.failed;
   return isBeforeAnyChange(error) ? EXIT.refused : EXIT.unexpected;
 }

@@ -8,6 +8,7 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
+  rmdirSync,
   rmSync,
   unlinkSync,
   watch,
@@ -15,7 +16,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RefusedError } from '../errors.js';
-import type { StateStore } from './state-store.js';
+import { stateFailure, type StateStore } from './state-store.js';
 
 function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
@@ -32,6 +33,10 @@ function fsyncPath(path: string): void {
 
 /** What the kernel answers to those who may not. */
 const DENIALS = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR'];
+
+/** What it answers where a folder has something in it, or is gone already. */
+const STILL_IN_USE = ['ENOTEMPTY', 'EEXIST', 'ENOENT'];
+const MOST_TRIES = 100;
 
 function orWhenMissing<T>(read: () => T, missing: T): T {
   try {
@@ -60,13 +65,19 @@ export function createFileStore(
     if (durable) fsyncPath(path);
   };
   const at = (name: string) => join(root, name);
+  /** A folder that somebody has removed meanwhile has nothing to be settled. */
+  const settleFolderOf = (name: string) => {
+    orWhenMissing(() => {
+      settle(dirname(at(name)));
+    }, undefined);
+  };
   /** Who may not use the folder at all learns it at the first lock, before anything is changed. */
   const orDenied = <T>(name: string, work: () => T): T => {
     try {
       return work();
     } catch (cause) {
       const errno = errnoOf(cause) ?? '';
-      if (!DENIALS.includes(errno)) throw cause;
+      if (!DENIALS.includes(errno)) throw stateFailure(at(name), errno, cause);
       throw new RefusedError('DENIED', `${root}: the state cannot be kept there: ${errno}`, {
         cause,
         remedy: 'run as root, or choose a directory that can be written',
@@ -74,8 +85,26 @@ export function createFileStore(
       });
     }
   };
-  const makeFolder = (name: string) =>
-    orDenied(name, () => mkdirSync(at(name), { recursive: true, mode: 0o700 }));
+  const orFailure = <T>(name: string, work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      throw stateFailure(at(name), errnoOf(cause) ?? '', cause);
+    }
+  };
+  const makeFolder = (name: string) => mkdirSync(at(name), { recursive: true, mode: 0o700 });
+  /** Whoever leaves a folder empty removes it, perhaps right between our two steps. */
+  const writeDraft = (name: string, draft: string, text: string) => {
+    for (let tries = 1; ; tries += 1) {
+      makeFolder(dirname(name));
+      try {
+        writeFileSync(draft, text, { mode: 0o600 });
+        return;
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT' || tries === MOST_TRIES) throw error;
+      }
+    }
+  };
 
   return {
     location: root,
@@ -84,43 +113,64 @@ export function createFileStore(
       return names.filter((name) => !name.startsWith('.'));
     },
     async read(name) {
-      return orWhenMissing<string | undefined>(() => readFileSync(at(name), 'utf8'), undefined);
+      return orFailure(name, () =>
+        orWhenMissing<string | undefined>(() => readFileSync(at(name), 'utf8'), undefined),
+      );
     },
     async append(name, text) {
-      appendFileSync(at(name), text);
-      settle(at(name));
+      orFailure(name, () => {
+        appendFileSync(at(name), text);
+        settle(at(name));
+      });
     },
     async create(name, text) {
-      makeFolder(dirname(name));
       // A link is made whole or not at all, and refuses an existing name: rename would replace it.
       madeCount += 1;
       const draft = join(dirname(at(name)), `.draft-${process.pid}-${madeCount}`);
-      orDenied(name, () => writeFileSync(draft, text, { mode: 0o600 }));
-      settle(draft);
+      orDenied(name, () => {
+        writeDraft(name, draft, text);
+        settle(draft);
+      });
       try {
         linkSync(draft, at(name));
         return true;
       } catch (error) {
         if (errnoOf(error) === 'EEXIST') return false;
-        throw error;
+        throw stateFailure(at(name), errnoOf(error) ?? '', error);
       } finally {
-        unlinkSync(draft);
-        settle(dirname(at(name)));
+        orFailure(name, () => {
+          unlinkSync(draft);
+          settleFolderOf(name);
+        });
       }
     },
     async rename(from, to) {
-      renameSync(at(from), at(to));
-      settle(dirname(at(to)));
+      orFailure(from, () => {
+        renameSync(at(from), at(to));
+        settleFolderOf(to);
+      });
     },
     async remove(name) {
-      return orWhenMissing(() => {
-        rmSync(at(name));
-        settle(dirname(at(name)));
-        return true;
-      }, false);
+      return orFailure(name, () =>
+        orWhenMissing(() => {
+          rmSync(at(name));
+          settleFolderOf(name);
+          return true;
+        }, false),
+      );
+    },
+    async removeIfEmpty(folder) {
+      try {
+        rmdirSync(at(folder));
+        settleFolderOf(folder);
+      } catch (error) {
+        if (!STILL_IN_USE.includes(errnoOf(error) ?? '')) {
+          throw stateFailure(at(folder), errnoOf(error) ?? '', error);
+        }
+      }
     },
     watch(folder, onChange) {
-      makeFolder(folder);
+      orDenied(folder, () => makeFolder(folder));
       const watcher = watch(at(folder), { persistent: false }, onChange);
       watcher.on('error', onChange);
       return () => {

@@ -7,7 +7,13 @@ export {
   type RunResult,
 } from './interpreter.js';
 export { Journal, type JournalEntry, type JournalLine } from './journal.js';
-export { acquireLock, type AcquireOptions, type HeldLock, type LockOptions } from './lock.js';
+export {
+  acquireLock,
+  sweepLocks,
+  type AcquireOptions,
+  type HeldLock,
+  type LockOptions,
+} from './lock.js';
 export { isOwner, type Liveness, type Owner } from './owner.js';
 export {
   reportSteps,

@@ -39,6 +39,7 @@ interface Contender {
 // A dead owner makes no change in the folder, so the waiting look again by themselves.
 const LOOK_AGAIN_MS = 250;
 const CHOOSING = 'choosing';
+const LOCKS = 'locks';
 let drawnCount = 0;
 
 /**
@@ -49,7 +50,7 @@ export async function acquireLock(
   { store, liveness, clock }: LockOptions,
   { deadlineMs, signal }: AcquireOptions,
 ): Promise<HeldLock> {
-  const folder = `locks/${name}`;
+  const folder = `${LOCKS}/${name}`;
   const self = await liveness.self();
   drawnCount += 1;
   const who = `${self.pid}.${self.startTime}.${drawnCount}`;
@@ -62,6 +63,7 @@ export async function acquireLock(
   const held: HeldLock = {
     release: async () => {
       await store.remove(`${folder}/${mine.file}`);
+      await store.removeIfEmpty(folder);
     },
   };
 
@@ -73,6 +75,19 @@ export async function acquireLock(
   } catch (error) {
     await held.release();
     throw error;
+  }
+}
+
+/** Removes what killed processes left of their locks. */
+export async function sweepLocks({ store, liveness }: Omit<LockOptions, 'clock'>): Promise<void> {
+  for (const name of await store.list(LOCKS)) {
+    const folder = `${LOCKS}/${name}`;
+    for (const file of await store.list(folder)) {
+      const owner = await readOwner(store, `${folder}/${file}`);
+      const alive = owner && (await liveness.isAlive(owner));
+      if (alive?.known === true && !alive.value) await store.remove(`${folder}/${file}`);
+    }
+    await store.removeIfEmpty(folder);
   }
 }
 

@@ -1,13 +1,16 @@
+import { StateError } from '../errors.js';
+
 /**
  * Small files with the few atomic operations that locks, reservations and the journal stand on.
- * Names are relative, `/`-separated; folders come into being with their first file.
+ * Names are relative, `/`-separated; folders come into being with their first file. What cannot be done is a
+ * `StateError`.
  *
  * Runtime state needs no fsync: a power loss voids driver bindings and VMs alike.
  */
 export interface StateStore {
   /** Where the files are, for messages. */
   readonly location: string;
-  /** Names of the files in a folder; empty when the folder does not exist. */
+  /** Names of the files and folders in a folder; empty when it does not exist. */
   list(folder: string): Promise<readonly string[]>;
   /** The whole text, or undefined when there is no such file. */
   read(name: string): Promise<string | undefined>;
@@ -19,6 +22,17 @@ export interface StateStore {
   rename(from: string, to: string): Promise<void>;
   /** False when there was none. */
   remove(name: string): Promise<boolean>;
+  /** Removes a folder in which nothing is; leaves any other. */
+  removeIfEmpty(folder: string): Promise<void>;
   /** Calls back after something in the folder may have changed. The returned function ends it. */
   watch(folder: string, onChange: () => void): () => void;
+}
+
+/** A file of ours that cannot be read or written. `errno` as the kernel names it. */
+export function stateFailure(path: string, errno: string, cause: unknown): StateError {
+  return new StateError('STATE_UNWRITABLE', `${path}: what is done cannot be recorded: ${errno}`, {
+    cause,
+    remedy: 'mend that file system, or make room on it; then: qmplug recover',
+    details: { path, errno },
+  });
 }

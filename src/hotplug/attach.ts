@@ -1,6 +1,6 @@
 import { reportSteps } from '../engine/index.js';
 import { RefusedError } from '../errors.js';
-import { planAttach, type AttachPlanning } from '../plan/plan-attach.js';
+import type { AttachPlanning } from '../plan/plan-attach.js';
 import type { AddDevice } from '../plan/steps.js';
 import { queryPci, type PciBusInfo } from '../qmp/query-pci.js';
 import type { VmSnapshot } from '../vm/types.js';
@@ -29,7 +29,7 @@ export async function previewAttach(
 ): Promise<AttachPreview> {
   const resolved = await resolve(session, request);
   const world = await session.world(resolved, await session.lastLook.renew());
-  const planning = planAttach(resolved.request, world);
+  const planning = session.runner.planner.attach(resolved.request, world);
   if (planning.kind === 'plan') {
     await session.runner.check(planning.plan);
     return planning;
@@ -122,7 +122,7 @@ async function begin(
   const world = await session.world(resolved, look);
   let planning: AttachPlanning;
   try {
-    planning = planAttach(resolved.request, world);
+    planning = session.runner.planner.attach(resolved.request, world);
   } catch (error) {
     if (fresh || !(error instanceof RefusedError)) throw error;
     return again();

@@ -1,5 +1,5 @@
 import { reportSteps } from '../engine/index.js';
-import { findDetachTarget, planDetach, planForeignDetach } from '../plan/plan-detach.js';
+import { findDetachTarget } from '../plan/plan-detach.js';
 import type { HotplugPlan } from '../plan/steps.js';
 import type { World } from '../plan/world.js';
 import { UnplugRefusedError } from '../engine/step-errors.js';
@@ -19,7 +19,7 @@ export async function previewDetach(
 ): Promise<HotplugPlan | 'gone'> {
   const target = await resolveTarget(what, session.environment, () => session.hostDevices());
   const world = await session.world(NO_HOST, await session.lastLook.renew());
-  const plan = planFor(target, world, new Set(options.allow));
+  const plan = planFor(session.runner, target, world, new Set(options.allow));
   if (plan === undefined) return 'gone';
   await session.runner.check(plan);
   return plan;
@@ -41,7 +41,7 @@ export async function detach(
     // Going on with it asks the guest again where it may not have heard.
     if (open !== undefined) return session.runner.resume(open);
     const world = await session.world(NO_HOST, looked);
-    const plan = planFor(target, world, new Set(options.allow));
+    const plan = planFor(session.runner, target, world, new Set(options.allow));
     return plan === undefined ? undefined : session.runner.start(plan);
   });
   const since = () => clock.now() - startedAt;
@@ -58,13 +58,18 @@ export async function detach(
   }
 }
 
-function planFor(what: string, world: World, allow: ReadonlySet<string>): HotplugPlan | undefined {
+function planFor(
+  { planner }: PlanRunner,
+  what: string,
+  world: World,
+  allow: ReadonlySet<string>,
+): HotplugPlan | undefined {
   const target = findDetachTarget(what, world);
   switch (target.kind) {
     case 'attachment':
-      return planDetach(target.attachment, world, allow);
+      return planner.detach(target.attachment, world, allow);
     case 'foreign':
-      return planForeignDetach(target.device, world, allow);
+      return planner.detachForeign(target.device, world, allow);
     case 'gone':
       return undefined;
   }

@@ -1,12 +1,21 @@
 import { isAbsolute } from 'node:path';
 import { systemClock, type Clock } from '../clock.js';
-import { createFileStore, type Boundary, type Liveness, type StateStore } from '../engine/index.js';
+import {
+  createFileStore,
+  type Boundary,
+  type Liveness,
+  type StateStore,
+  type StepHandlers,
+} from '../engine/index.js';
 import { InputError } from '../errors.js';
 import type { HostEffects } from '../host/effects.js';
 import type { HostRoots } from '../host/roots.js';
 import { createHostEffects } from '../host/real-effects.js';
 import { createLiveness } from '../host/process.js';
 import { silentLogger, type Logger } from '../logger.js';
+import type { Planner } from '../plan/planner.js';
+import type { HotplugStep } from '../plan/steps.js';
+import type { StepContext } from './context.js';
 
 /** Where locks and reservations are on every host, whatever the state directory is. */
 export const DEFAULT_RUN_DIR = '/run/qmplug';
@@ -23,6 +32,10 @@ export interface Environment {
   readonly logger: Logger;
   /** Called at every step boundary and awaited. */
   readonly onBoundary?: ((boundary: Boundary) => Promise<void> | void) | undefined;
+  /** @internal What each kind of step does, where a test plants a defect in it. */
+  readonly handlers?: StepHandlers<HotplugStep, StepContext> | undefined;
+  /** @internal Who makes the plans, where a test plants a defect in them. */
+  readonly planner?: Planner | undefined;
 }
 
 export interface EnvironmentOptions {

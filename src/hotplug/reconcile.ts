@@ -1,7 +1,6 @@
-import { Journal, Reservations } from '../engine/index.js';
+import { Journal, Reservations, sweepLocks } from '../engine/index.js';
 import { attachmentOf, presentIds, type Attachment } from '../plan/attachment.js';
 import type { World } from '../plan/world.js';
-import { planDetach } from '../plan/plan-detach.js';
 import { vmKeyOf } from '../vm/identity.js';
 import type { VmIdentity, VmSnapshot } from '../vm/types.js';
 import type { Environment } from './environment.js';
@@ -112,7 +111,7 @@ export async function releaseDeparted(
     const groupsStay = attachment.groups.some((group) => isInside(group, attachment, world));
     // Its group is still held through another device: it goes back with the last of them.
     if (groupsStay) continue;
-    const plan = planDetach(attachment, { ...world, planId: newPlanId() }, new Set());
+    const plan = runner.planner.detach(attachment, { ...world, planId: newPlanId() }, new Set());
     const result = await runner.start(plan);
     report.add(result);
     results.push(result);
@@ -134,7 +133,7 @@ export async function recoverEnded(
   environment: Environment,
   report: RecoveryReport,
 ): Promise<void> {
-  const { liveness, state } = environment;
+  const { liveness, state, runtime } = environment;
   const entries = (await new Journal(state).list()) as readonly HotplugEntry[];
   const self = await liveness.self();
   const vms = new Map<string, { identity: VmIdentity; address: string }>();
@@ -151,6 +150,7 @@ export async function recoverEnded(
     if (identity.bootId === self.bootId) await recoverVm(environment, identity, address, report);
     else await forgetPlans(environment, entries.filter(inScope(vmKeyOf(identity))));
   }
+  await sweepLocks({ store: runtime, liveness });
 }
 
 const inScope =

@@ -10,12 +10,13 @@ import { Quarantine } from '../host/quarantine.js';
 import { withQuarantine } from '../host/quarantined-effects.js';
 import type { HotplugProgress } from '../plan/attachment.js';
 import { isKept } from '../plan/plan-host.js';
+import { planner, type Planner } from '../plan/planner.js';
 import type { HotplugPlan, HotplugStep, Subject } from '../plan/steps.js';
 import type { StepContext } from './context.js';
 import type { Environment } from './environment.js';
 import type { HotplugResult } from './settle.js';
 import { RemovalRequests } from './removal-requests.js';
-import { handlers } from './steps/index.js';
+import { handlers as ownHandlers } from './steps/index.js';
 import type { VmLink } from './vm-link.js';
 
 export type HotplugEntry = JournalEntry<HotplugStep, Subject>;
@@ -34,12 +35,15 @@ export class PlanRunner {
   readonly context: StepContext;
   readonly journal: Journal;
   readonly quarantine: Quarantine;
+  readonly planner: Planner;
   readonly #environment: Environment;
   readonly #interpreter: Promise<Interpreter<HotplugStep, StepContext>>;
 
   constructor(environment: Environment, vm: VmLink) {
     const { effects, state, runtime, clock, logger, liveness, onBoundary } = environment;
+    const { handlers = ownHandlers } = environment;
     this.#environment = environment;
+    this.planner = environment.planner ?? planner;
     this.journal = new Journal(state);
     this.quarantine = new Quarantine(runtime, liveness);
     this.context = {
@@ -72,7 +76,10 @@ export class PlanRunner {
     try {
       return await work();
     } finally {
-      await lock.release();
+      // What the work has done stays so, whether the lock's file can be removed or not.
+      await lock.release().catch((cause: unknown) => {
+        this.context.logger.error({ cause, vm: this.context.vm.key }, 'the lock stays behind');
+      });
     }
   }
 

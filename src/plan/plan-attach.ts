@@ -95,7 +95,9 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
       deadlineMs,
     }));
   });
-  for (const { id } of adds) refuseTakenId(id, vm);
+  const ids = adds.map(({ id }) => id);
+  refuseLeaving(ids, world.leaving);
+  for (const id of ids) refuseTakenId(id, vm);
 
   const steps: HotplugStep[] = [
     ...groups.map((group) => ({ kind: 'ReserveGroup' as const, group, planId: world.planId })),
@@ -163,6 +165,7 @@ function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
   const { vm } = world;
   const already = alreadyEmulated(request, world);
   if (already !== undefined) return already;
+  refuseLeaving([request.id], world.leaving);
   refuseTakenId(request.id, vm);
   const { driver, ...properties } = request.device;
   if (typeof driver !== 'string') {
@@ -352,6 +355,7 @@ function alreadyEmulated(request: EmulatedRequest, world: World): AttachPlanning
   );
 }
 
+/** Gone from the VM is not over yet: its removal still has the host to give back, and would find the new one. */
 function refuseLeaving(ids: readonly string[], leaving: ReadonlySet<string>): void {
   const pending = ids.filter((id) => leaving.has(id));
   if (pending.length === 0) return;

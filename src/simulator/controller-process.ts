@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js';
-import type { StateStore } from '../engine/state-store.js';
+import { stateFailure, type StateStore } from '../engine/state-store.js';
 import type { HostEffects } from '../host/effects.js';
 import type { QmpTransport } from '../qmp/transport.js';
 import type { Faults } from './faults.js';
@@ -114,8 +114,12 @@ export class ControllerProcess {
    * @throws {ConnectError} `CONNECT_FAILED`
    */
   async connect(address: string): Promise<QmpTransport> {
-    const inner = await this.#operate('connect', async () => this.#options.connect(address));
-    this.#transports.add(inner);
+    const inner = await this.#operate('connect', async () => {
+      const transport = this.#options.connect(address);
+      // At once: whoever is killed right after connecting is disconnected all the same.
+      this.#transports.add(transport);
+      return transport;
+    });
     return {
       address: inner.address,
       send: (data) => this.#operate('send', () => inner.send(data)),
@@ -203,7 +207,7 @@ export class ControllerProcess {
       const site = { process: String(this.pid), operation, path };
       const fault = this.#options.faults.draw('store', site);
       if (fault?.name === 'store-fails') {
-        throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+        throw stateFailure(`${store.location}${path}`, 'ENOSPC', undefined);
       }
       return task(fault?.name === 'torn-append');
     };
@@ -215,6 +219,7 @@ export class ControllerProcess {
       create: (name, text) => change('create', name, () => store.create(name, text)),
       rename: (from, to) => change('rename', to, () => store.rename(from, to)),
       remove: (name) => change('remove', name, () => store.remove(name)),
+      removeIfEmpty: (folder) => store.removeIfEmpty(folder),
       append: (name, text) =>
         change('append', name, async (torn) => {
           if (!torn) return store.append(name, text);

@@ -82,6 +82,8 @@ export interface RandomFaults {
   readonly only?: readonly FaultName[];
   /** How many may strike in one run; default no limit. */
   readonly limit?: number;
+  /** How late what is late comes, in ms; beyond every default deadline where not given. */
+  readonly lateMs?: readonly [low: number, high: number];
 }
 
 export interface FaultConfig {
@@ -140,13 +142,18 @@ export class Faults {
     if (name === undefined) return undefined;
     this.#struck.push(name);
     this.#trace.add('fault', `${name} ${describe(site)}`);
-    const late = point === 'event' ? DEFAULT_EVENT_DELAY_MS : DEFAULT_DELAY_MS;
     return {
       // `here` holds the names of this point and no others.
       name: name,
-      delayMs: rule?.delayMs ?? late,
+      delayMs: rule?.delayMs ?? this.#lateness(point),
       errno: rule?.errno ?? 'EIO',
     };
+  }
+
+  #lateness(point: FaultPoint): number {
+    if (point === 'event') return DEFAULT_EVENT_DELAY_MS;
+    const range = this.#chance?.lateMs;
+    return range === undefined ? DEFAULT_DELAY_MS : this.#random.integer(...range);
   }
 
   #matchingRule(here: readonly FaultName[], site: FaultSite): FaultRule | undefined {

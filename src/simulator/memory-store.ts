@@ -8,9 +8,8 @@ export class MemoryStore implements StateStore {
 
   async list(folder: string): Promise<readonly string[]> {
     const prefix = `${folder}/`;
-    return [...this.#files.keys()]
-      .filter((name) => name.startsWith(prefix) && !name.slice(prefix.length).includes('/'))
-      .map((name) => name.slice(prefix.length));
+    const below = [...this.#files.keys()].filter((name) => name.startsWith(prefix));
+    return [...new Set(below.map((name) => name.slice(prefix.length).split('/')[0] ?? ''))];
   }
 
   async read(name: string): Promise<string | undefined> {
@@ -42,6 +41,11 @@ export class MemoryStore implements StateStore {
     const had = this.#files.delete(name);
     if (had) this.#changed(name);
     return had;
+  }
+
+  /** Folders are but parts of names here. */
+  async removeIfEmpty(_folder: string): Promise<void> {
+    return Promise.resolve();
   }
 
   watch(folder: string, onChange: () => void): () => void {

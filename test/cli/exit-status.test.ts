@@ -25,6 +25,7 @@ const CASES: readonly (readonly [error: Error, status: number])[] = [
   [new api.DisconnectedError('DISCONNECTED', 'unknown'), 6],
   [new api.UnknownStateError('STATE_UNKNOWN', 'unknown'), 6],
   [new api.RollbackError('undoing failed', detail), 6],
+  [new api.StateError('STATE_UNWRITABLE', 'the disk is full'), 6],
 ];
 
 it.each(CASES)('%s ends with status %i', (error, status) => {

@@ -1,10 +1,11 @@
 import { expect, it } from 'vitest';
-import type { Vm } from '../../src/index.js';
+import { recoverHost, type Vm } from '../../src/index.js';
 import { rootPorts } from '../../src/simulator/index.js';
 import {
   ACCELERATOR,
   ADDRESS,
   createHostWorld,
+  environmentOf,
   GPU,
   openSimulatedVm,
   runTask,
@@ -92,4 +93,38 @@ it('recovers a removal that the guest still works on, by waiting for it', async 
     open: [],
   });
   expect(world.snapshot()).toBe(before);
+});
+
+it('answers what was done, even where the lock cannot be removed', async () => {
+  const world = createHostWorld({ seed: 1, guest: { kind: 'linux' } });
+  world.faults.add({
+    fault: 'store-fails',
+    at: { operation: 'remove', path: /^locks\// },
+    times: 9,
+  });
+  const process = world.startController();
+  const { attachment } = await runTask(world, process, async () => {
+    const vm = await openSimulatedVm(process);
+    return vm.attach({ device: ACCELERATOR });
+  });
+  expect(attachment).toMatchObject({ functions: [{ id: 'vfio_device_5_0' }] });
+});
+
+it('removes what killed processes have left of their locks', async () => {
+  const world = createHostWorld({ seed: 1, guest: { kind: 'linux' } });
+  const killed = world.startController();
+  await world.run(
+    killed.run(async () => {
+      const vm = await openSimulatedVm(killed, ADDRESS, () => {
+        killed.kill();
+      });
+      return vm.attach({ id: 'd0', emulate: { driver: 'pci-testdev' } });
+    }),
+  );
+  const locks = () => world.store.contents.filter(([name]) => name.startsWith('locks/'));
+  expect(locks()).toHaveLength(1);
+  world.vm().kill();
+  const process = world.startController();
+  await runTask(world, process, () => recoverHost(environmentOf(process)));
+  expect(locks()).toEqual([]);
 });

@@ -106,6 +106,11 @@ describe('planAttach of an emulated device', () => {
     const leaving = aWorld({ ...world, leaving: new Set(['d0']) });
     expect(() => planAttach(emulated({ device }), leaving)).toThrow(refused('STILL_PENDING'));
   });
+
+  it('takes no id whose removal is not over, though the device is gone already', () => {
+    const leaving = aWorld({ leaving: new Set(['d0']) });
+    expect(() => planAttach(emulated(), leaving)).toThrow(refused('STILL_PENDING'));
+  });
 });
 
 describe('planAttach of host functions', () => {

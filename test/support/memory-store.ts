@@ -13,9 +13,8 @@ export function createMemoryStore(files = new Map<string, string>()): StateStore
     files,
     location: 'memory',
     async list(folder) {
-      return [...files.keys()]
-        .filter((name) => folderOf(name) === folder)
-        .map((name) => name.slice(folder.length + 1));
+      const below = [...files.keys()].filter((name) => name.startsWith(`${folder}/`));
+      return [...new Set(below.map((name) => name.slice(folder.length + 1).split('/')[0] ?? ''))];
     },
     async read(name) {
       return files.get(name);
@@ -42,6 +41,7 @@ export function createMemoryStore(files = new Map<string, string>()): StateStore
       changed(name);
       return removed;
     },
+    removeIfEmpty: () => Promise.resolve(),
     watch(folder, onChange) {
       const set = watchers.get(folder) ?? new Set();
       watchers.set(folder, set.add(onChange));

@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.js';
 import type { StepHandler } from '../../engine/index.js';
 import type { AwaitGuest } from '../../plan/steps.js';
 import { queryPci, type PciRegionInfo } from '../../qmp/query-pci.js';
@@ -8,6 +9,7 @@ import { findById } from '../status.js';
 
 // QEMU has no event for a BAR that was placed, so this is the one thing that is asked for again.
 const LOOK_AGAIN_MS = 20;
+const LONGEST_PAUSE_MS = 250;
 
 /** Waits until a driver of the guest has given every memory BAR an address and decodes it. */
 export const awaitGuest: StepHandler<AwaitGuest, StepContext> = {
@@ -23,17 +25,32 @@ export const awaitGuest: StepHandler<AwaitGuest, StepContext> = {
       return 'unreadable';
     }
   },
-  wait: (_step, { clock }, signal) =>
-    new Promise((resolve) => {
-      const finish = () => {
-        cancel();
-        signal.removeEventListener('abort', finish);
-        resolve();
-      };
-      const cancel = clock.after(LOOK_AGAIN_MS, finish);
-      signal.addEventListener('abort', finish);
-    }),
+  async wait(step, context, signal) {
+    const { clock } = context;
+    const startedAt = clock.now();
+    // Looking goes on out here, without lock and journal, until there is something to tell.
+    do {
+      await pause(clock, lookAgainMs(clock.now() - startedAt), signal);
+    } while (!signal.aborted && (await unplacedBars(step, context)).length > 0);
+  },
 };
+
+/** Often while it is likely, seldom once it is not: a quarter of the time that has passed. */
+function lookAgainMs(passedMs: number): number {
+  return Math.min(Math.max(LOOK_AGAIN_MS, passedMs / 4), LONGEST_PAUSE_MS);
+}
+
+function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = () => {
+      cancel();
+      signal.removeEventListener('abort', finish);
+      resolve();
+    };
+    const cancel = clock.after(delayMs, finish);
+    signal.addEventListener('abort', finish);
+  });
+}
 
 /**
  * QEMU shows the address of a region only while the guest decodes it. A driver may leave I/O space off (Linux

@@ -163,10 +163,8 @@ export class Monitor {
       return;
     }
     const source = `qmp:${this.#machine.label}`;
-    this.#machine.trace.add(
-      source,
-      `${command} ${stringifyJson(args)}${waiting > 0 ? ` (${waiting} more queued)` : ''}`,
-    );
+    const queued = waiting > 0 ? ` (${waiting} more queued)` : '';
+    this.#machine.trace.add(source, () => `${command} ${stringifyJson(args)}${queued}`);
     session.busy = true;
     this.#run(session, request);
   }

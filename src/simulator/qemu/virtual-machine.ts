@@ -41,6 +41,7 @@ export class VirtualMachine {
   readonly process: Process;
   readonly #options: VirtualMachineOptions;
   readonly #monitors: readonly Monitor[];
+  readonly #sockets: readonly UnixSocket[];
   #alive = true;
 
   /** @throws {Error} when QEMU would refuse its command line. */
@@ -83,6 +84,11 @@ export class VirtualMachine {
           this.#end(true);
         },
       });
+    });
+    this.#sockets = addresses.flatMap((address, index) => {
+      if (!address.startsWith('unix:')) return [];
+      const inode = options.firstInode + index;
+      return [{ inode, path: address.slice('unix:'.length), listening: true }];
     });
     kernel.onDeviceRequest(this.process.pid, (bdf) => {
       this.#giveBack(bdf);
@@ -132,18 +138,7 @@ export class VirtualMachine {
 
   /** Listening sockets, for /proc/net/unix. */
   get sockets(): readonly UnixSocket[] {
-    if (!this.#alive) return [];
-    return this.#monitors.flatMap(({ address }, index) =>
-      address.startsWith('unix:')
-        ? [
-            {
-              inode: this.#options.firstInode + index,
-              path: address.slice('unix:'.length),
-              listening: true,
-            },
-          ]
-        : [],
-    );
+    return this.#alive ? this.#sockets : [];
   }
 
   /**

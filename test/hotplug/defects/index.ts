@@ -1,0 +1,14 @@
+import { attachDefects } from './attaching.js';
+import type { Defect } from './defect.js';
+import { hostDefects } from './host.js';
+import { recordDefects } from './records.js';
+import { removalDefects } from './removals.js';
+import { transportDefects } from './transport.js';
+
+export const DEFECTS: readonly Defect[] = [
+  ...removalDefects,
+  ...attachDefects,
+  ...hostDefects,
+  ...recordDefects,
+  ...transportDefects,
+];

@@ -1,0 +1,3 @@
+import { runShard } from './shard.js';
+
+runShard(3);
