@@ -19,7 +19,7 @@ const isAdd = (step: HotplugStep): step is AddDevice => step.kind === 'AddDevice
 export const attachDefects: readonly Defect[] = [
   inPlanner(
     'function 0 goes in first',
-    'works-undisturbed',
+    ['works-undisturbed'],
     (own) => ({
       attach: (request, world) =>
         withSteps(own.attach(request, world), (steps) => {
@@ -32,7 +32,7 @@ export const attachDefects: readonly Defect[] = [
 
   inPlanner(
     'ids are counted anew by each process, not read from the VM',
-    'works-undisturbed',
+    ['works-undisturbed'],
     (own) => ({
       attach: (request, world) => {
         const first = world.vm.devices.find(({ id }) => id?.startsWith('vfio_device_'))?.id;
@@ -52,7 +52,7 @@ export const attachDefects: readonly Defect[] = [
 
   inPlanner(
     'ports are chosen by query-pci alone',
-    'works-undisturbed',
+    ['works-undisturbed'],
     (own) => ({
       attach: (request, world) => {
         // It shows nothing behind a port until the firmware has numbered the bus.
@@ -67,19 +67,23 @@ export const attachDefects: readonly Defect[] = [
     { guest: 'booting', faultCount: 0 },
   ),
 
-  inPlanner('an attach is undone past its commit point', 'forward-only', (own) => ({
-    attach: (request, world) => {
-      const planning = own.attach(request, world);
-      if (planning.kind !== 'plan') return planning;
-      const { plan } = planning;
-      const commit = { step: plan.steps.length - 1, at: 'done' as const };
-      return { ...planning, plan: { ...plan, commit } };
-    },
-  })),
+  inPlanner(
+    'an attach is undone past its commit point',
+    ['forward-only', 'host-restored', 'recovers'],
+    (own) => ({
+      attach: (request, world) => {
+        const planning = own.attach(request, world);
+        if (planning.kind !== 'plan') return planning;
+        const { plan } = planning;
+        const commit = { step: plan.steps.length - 1, at: 'done' as const };
+        return { ...planning, plan: { ...plan, commit } };
+      },
+    }),
+  ),
 
   inHandlers(
     'unknown counts as failed',
-    'no-phantom',
+    ['no-phantom', 'true-answer'],
     (own) => ({
       AddDevice: {
         ...own.AddDevice,
@@ -96,9 +100,8 @@ export const attachDefects: readonly Defect[] = [
     }),
     {
       guest: 'linux',
-      faultCount: 1,
-      faultChance: 0.1,
-      faults: ['disconnect-after-run', 'disconnect-after-send', 'truncated-reply'],
+      faultCount: 0,
+      rules: [{ fault: 'disconnect-after-run', at: { command: 'device_add' } }],
       batches: oneByOne(command('attach', 'd0', { waits: false })),
     },
   ),

@@ -11,7 +11,7 @@ import type { Invariant } from '../schedules/violation.js';
 /** A mistake that a controller could make, planted to see that the schedules find it. */
 export interface Defect {
   readonly name: string;
-  readonly caughtBy: Invariant;
+  readonly caughtBy: readonly Invariant[];
   /** Where it shows: what of each schedule is not left to chance. */
   readonly where: Partial<Schedule>;
   /** Plants it for one schedule; what it remembers lasts as long. */
@@ -23,7 +23,7 @@ type Handlers = StepHandlers<HotplugStep, StepContext>;
 /** A defect in what a step does: the handlers but for these. */
 export function inHandlers(
   name: string,
-  caughtBy: Invariant,
+  caughtBy: readonly Invariant[],
   change: (own: Handlers) => Partial<Handlers>,
   where: Partial<Schedule> = {},
 ): Defect {
@@ -41,7 +41,7 @@ export function inHandlers(
 /** A defect in the plans: the planner but for these. */
 export function inPlanner(
   name: string,
-  caughtBy: Invariant,
+  caughtBy: readonly Invariant[],
   change: (own: Planner) => Partial<Planner>,
   where: Partial<Schedule> = {},
 ): Defect {
@@ -61,7 +61,7 @@ export function inPlanner(
 /** A defect in how the journal or the locks are kept. */
 export function inStores(
   name: string,
-  caughtBy: Invariant,
+  caughtBy: readonly Invariant[],
   change: (environment: Environment, pid: number) => Partial<Environment>,
   where: Partial<Schedule> = {},
 ): Defect {

@@ -10,21 +10,25 @@ function tooEarly(kind: HotplugStep['kind'], steps: readonly HotplugStep[]) {
 }
 
 export const hostDefects: readonly Defect[] = [
-  inPlanner('the driver is given back before the device is gone', 'hands-off', (own) => ({
-    detach: (...args) => {
-      const plan = own.detach(...args);
-      return { ...plan, steps: tooEarly('RestoreDriver', plan.steps) };
-    },
-  })),
+  inPlanner(
+    'the driver is given back before the device is gone',
+    ['hands-off', 'recovers', 'works-undisturbed'],
+    (own) => ({
+      detach: (...args) => {
+        const plan = own.detach(...args);
+        return { ...plan, steps: tooEarly('RestoreDriver', plan.steps) };
+      },
+    }),
+  ),
 
-  inPlanner('the reservation ends before the group node is closed', 'reserved', (own) => ({
+  inPlanner('the reservation ends before the group node is closed', ['reserved'], (own) => ({
     detach: (...args) => {
       const plan = own.detach(...args);
       return { ...plan, steps: tooEarly('ReleaseGroup', plan.steps) };
     },
   })),
 
-  inHandlers('the override is not given back', 'host-restored', (own) => ({
+  inHandlers('the override is not given back', ['host-restored'], (own) => ({
     RestoreDriver: {
       ...own.RestoreDriver,
       do: (step, context, record) => {

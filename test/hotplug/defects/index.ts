@@ -3,12 +3,10 @@ import type { Defect } from './defect.js';
 import { hostDefects } from './host.js';
 import { recordDefects } from './records.js';
 import { removalDefects } from './removals.js';
-import { transportDefects } from './transport.js';
 
 export const DEFECTS: readonly Defect[] = [
   ...removalDefects,
   ...attachDefects,
   ...hostDefects,
   ...recordDefects,
-  ...transportDefects,
 ];

@@ -19,13 +19,17 @@ function rememberDeleted() {
 }
 
 export const removalDefects: readonly Defect[] = [
-  inHandlers('the port is free once device_del was accepted', 'hands-off', (own) => ({
-    AwaitRemoval: { ...own.AwaitRemoval, do: () => Promise.resolve() },
-  })),
+  inHandlers(
+    'the port is free once device_del was accepted',
+    ['hands-off', 'recovers', 'true-answer', 'no-phantom', 'works-undisturbed'],
+    (own) => ({
+      AwaitRemoval: { ...own.AwaitRemoval, do: () => Promise.resolve() },
+    }),
+  ),
 
   inHandlers(
     'an event is proof of the removal',
-    'hands-off',
+    ['true-answer'],
     (own) => {
       const deletedOf = rememberDeleted();
       return {
@@ -47,17 +51,16 @@ export const removalDefects: readonly Defect[] = [
       };
     },
     {
-      guest: 'linux',
-      faultCount: 3,
-      faultChance: 0.5,
-      faults: ['slow-release'],
-      batches: oneByOne(command('attach', 'accelerator'), command('detach', 'accelerator')),
+      guest: 'slow',
+      faultCount: 0,
+      rules: [{ fault: 'foreign-event', at: { command: 'device_del' } }],
+      batches: oneByOne(command('attach', 'd0', { waits: false }), command('detach', 'd0')),
     },
   ),
 
   inHandlers(
     "a namesake's DEVICE_DELETED is believed",
-    'true-answer',
+    ['true-answer'],
     (own) => {
       const deletedOf = rememberDeleted();
       return {
@@ -80,9 +83,8 @@ export const removalDefects: readonly Defect[] = [
     },
     {
       guest: 'slow',
-      faultCount: 3,
-      faultChance: 0.5,
-      faults: ['foreign-event'],
+      faultCount: 0,
+      rules: [{ fault: 'foreign-event', at: { command: 'device_add' } }],
       batches: oneByOne(
         command('attach', 'd0', { by: 'daemon', waits: false }),
         command('detach', 'd0', { by: 'daemon' }),
@@ -90,19 +92,32 @@ export const removalDefects: readonly Defect[] = [
     },
   ),
 
-  inHandlers('whatever comes first in the VM is taken out', 'nothing-unasked', (own) => ({
-    RemoveDevice: {
-      ...own.RemoveDevice,
-      do: async (step, context, record) => {
-        const inside = [...(await deviceIds(context.vm))].filter((id) => !id.startsWith('rp'));
-        return own.RemoveDevice.do({ ...step, id: inside[0] ?? step.id }, context, record);
+  inHandlers(
+    'whatever comes first in the VM is taken out',
+    ['nothing-unasked'],
+    (own) => ({
+      RemoveDevice: {
+        ...own.RemoveDevice,
+        do: async (step, context, record) => {
+          const inside = [...(await deviceIds(context.vm))].filter((id) => !id.startsWith('rp'));
+          return own.RemoveDevice.do({ ...step, id: inside[0] ?? step.id }, context, record);
+        },
       },
+    }),
+    {
+      guest: 'linux',
+      faultCount: 0,
+      batches: oneByOne(
+        command('attach', 'd0', { waits: false }),
+        command('attach', 'd1', { waits: false }),
+        command('detach', 'd1'),
+      ),
     },
-  })),
+  ),
 
   inHandlers(
     'the lock is held while the guest is waited for',
-    'nobody-kept-out',
+    ['nobody-kept-out'],
     (own) => ({
       AwaitRemoval: {
         ...own.AwaitRemoval,
@@ -126,7 +141,7 @@ export const removalDefects: readonly Defect[] = [
     },
   ),
 
-  inHandlers('nothing but an event ends the wait', 'ends', (own) => ({
+  inHandlers('nothing but an event ends the wait', ['ends'], (own) => ({
     AwaitRemoval: {
       ...own.AwaitRemoval,
       wait: ({ ids }, { vm }) =>
@@ -140,7 +155,7 @@ export const removalDefects: readonly Defect[] = [
 
   inHandlers(
     'an undo does not wait for the guest',
-    'true-answer',
+    ['true-answer', 'no-phantom', 'host-restored', 'recovers'],
     (own) => ({
       AddDevice: {
         ...own.AddDevice,
@@ -150,12 +165,15 @@ export const removalDefects: readonly Defect[] = [
       },
     }),
     {
-      guest: 'linux',
-      hotplug: 'native',
-      faultCount: 1,
-      faultChance: 0.5,
-      faults: ['open-busy'],
-      batches: oneByOne(command('attach', 'nic')),
+      guest: 'slow',
+      hotplug: 'acpi',
+      faultCount: 0,
+      // Killed after the device went in, while that was written down.
+      rules: [{ fault: 'torn-append', at: { operation: 'append', path: /^plans/ }, skip: 1 }],
+      batches: oneByOne(
+        command('attach', 'd0', { waits: false }),
+        command('recover', 'd0', { timeoutMs: 500 }),
+      ),
     },
   ),
 ];

@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import type { FaultName, GUESTS, QemuConfig, ReleaseName } from '../../../src/simulator/index.js';
+import type {
+  FaultName,
+  FaultRule,
+  GUESTS,
+  QemuConfig,
+  ReleaseName,
+} from '../../../src/simulator/index.js';
 
 /** What a command is about: host functions by their slot, or an emulated device. */
 export type Target = 'accelerator' | 'gpu' | 'nic' | 'd0' | 'd1';
@@ -38,10 +44,10 @@ export interface Schedule {
   readonly guest: keyof typeof GUESTS;
   readonly release: ReleaseName;
   readonly chunks: 'whole' | 'random' | 'bytes';
-  /** How many faults strike at most, how probable each is, and of what kinds. */
+  /** How many faults strike by chance. */
   readonly faultCount: number;
-  readonly faultChance?: number | undefined;
-  readonly faults?: readonly FaultName[] | undefined;
+  /** Faults that strike at a place of their own. */
+  readonly rules?: readonly FaultRule[] | undefined;
   /** The actions of one batch run at the same time. */
   readonly batches: readonly (readonly Action[])[];
   /** Whether everything is taken out before the VMs end. */

@@ -81,9 +81,10 @@ export class Stage {
       qemu: [],
       host: { functions: Object.values(HOST_FUNCTIONS).flat() },
       faults: {
+        rules: schedule.rules ?? [],
         random: {
-          probability: schedule.faultChance ?? 0.02,
-          only: schedule.faults ?? FAULTS,
+          probability: 0.02,
+          only: FAULTS,
           limit: schedule.faultCount,
           lateMs: [4_000, 60_000],
         },
