@@ -10,9 +10,12 @@ const SEED = 1;
 const RUNS = 60;
 
 describe('a planted defect', () => {
-  it.each(DEFECTS)('is caught: $name', { timeout: 600_000 }, async ({ plant, where, caughtBy }) => {
+  it.each(DEFECTS)('is caught: $name', { timeout: 600_000 }, async (defect) => {
+    const { where, caughtBy } = defect;
     const schedules = anySchedule.map((schedule) => ({ ...schedule, ...where }));
-    const planted = fc.asyncProperty(schedules, (schedule) => runSchedule(schedule, plant()));
+    const planted = fc.asyncProperty(schedules, (schedule) =>
+      runSchedule(schedule, defect.plant()),
+    );
     const found = await fc.check(planted, { seed: SEED, numRuns: RUNS });
     expect(found.errorInstance).toBeInstanceOf(Violation);
     expect(caughtBy).toContain((found.errorInstance as Violation).invariant);

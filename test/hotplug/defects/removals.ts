@@ -147,7 +147,7 @@ export const removalDefects: readonly Defect[] = [
       wait: ({ ids }, { vm }) =>
         new Promise((resolve) => {
           vm.onEvent(({ data }) => {
-            if (ids.includes(String(data.device))) resolve();
+            if (ids.some((id) => id === data.device)) resolve();
           });
         }),
     },
