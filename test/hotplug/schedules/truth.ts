@@ -148,7 +148,7 @@ function checkFailure(
   error: unknown,
   circumstances: Circumstances,
 ): void {
-  const { vm, alone, calm, before, reservedBefore } = circumstances;
+  const { vm, alone, calm, leavesByItself, before, reservedBefore } = circumstances;
   if (!(error instanceof QmplugError)) {
     watch.report(
       'errors-are-ours',
@@ -157,7 +157,8 @@ function checkFailure(
     return;
   }
   const told = `${command.kind} ${command.target}: ${error.code}: ${error.message}`;
-  if (calm && !isRefusal(error)) watch.report('works-undisturbed', told);
+  const takenBack = error.code === 'GIVEN_BACK' && (!alone || leavesByItself);
+  if (calm && !takenBack && !isRefusal(error)) watch.report('works-undisturbed', told);
   const keptOut = error.code === 'LOCK_TIMEOUT' && command.timeoutMs >= LONGEST_HOLD_MS;
   if (calm && keptOut) watch.report('nobody-kept-out', told);
   // Refused means that nothing was changed; undone, that everything is as it was.
