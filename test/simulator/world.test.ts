@@ -173,7 +173,8 @@ describe('the state store', () => {
     const world = make({ faults: { rules: [{ fault: 'store-fails' }] } });
     const process = world.startController();
     await expect(world.run(process.store.append('j/a', 'x'))).rejects.toMatchObject({
-      code: 'ENOSPC',
+      code: 'STATE_UNWRITABLE',
+      details: { errno: 'ENOSPC' },
     });
     world.faults.add({ fault: 'torn-append' });
     const outcome = await world.run(process.run(() => process.store.append('j/a', 'whole line\n')));

@@ -1,3 +1,4 @@
+import type { AttachResult } from '../../../src/index.js';
 import { resetMachine } from '../../../src/simulator/qemu/hotplug.js';
 import type { TaskOutcome } from '../../../src/simulator/index.js';
 import { Actors, type Plant } from './actors.js';
@@ -124,7 +125,12 @@ class ScheduleRun {
   #noteAttach(names: readonly string[], outcome: TaskOutcome<unknown>): void {
     if (outcome.kind !== 'done') this.#allow(names);
     else {
-      for (const name of names) if (!this.#leaving.includes(name)) this.#mayLeave.delete(name);
+      const { attachment } = outcome.value as AttachResult;
+      const inside = new Set(attachment.functions.map(({ id }) => id));
+      for (const name of names) {
+        const isIn = inside.has(name.slice(name.indexOf(' ') + 1));
+        if (isIn && !this.#leaving.includes(name)) this.#mayLeave.delete(name);
+      }
     }
   }
 
