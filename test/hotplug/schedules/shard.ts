@@ -5,7 +5,7 @@ import { anySchedule } from './schedule.js';
 
 /** Files that share the schedules, so that two processors have two of them at a time. */
 const SHARD_COUNT = 4;
-const SCHEDULES = Number(process.env['QMPLUG_SCHEDULES'] ?? 400);
+const SCHEDULES = Number(process.env['QMPLUG_SCHEDULES'] ?? 1_000);
 const MINUTES = Number(process.env['QMPLUG_SCHEDULE_MINUTES'] ?? 0);
 const SEED = process.env['QMPLUG_SEED'];
 
