@@ -55,11 +55,13 @@ describe.each(RUNNABLE)('the help of $name', ({ name, command }) => {
     expect(examples.length).toBeGreaterThan(0);
     for (const example of examples) {
       const ran: string[] = [];
+      // An example may lead on to another command.
+      const args = words(example).slice(1);
       const program = await createProgram(async () => {
         ran.push(example);
-      }, path);
+      }, args);
       for (const each of [program, ...program.commands]) each.exitOverride();
-      await program.parseAsync(words(example).slice(1), { from: 'user' });
+      await program.parseAsync(args, { from: 'user' });
       expect(ran).toEqual([example]);
     }
   });
