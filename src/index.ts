@@ -22,6 +22,7 @@ export {
 export {
   createFileStore,
   Holds,
+  isHoldOwner,
   type Boundary,
   type Hold,
   type StepReport,

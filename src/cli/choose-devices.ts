@@ -9,7 +9,7 @@ import {
 } from '../index.js';
 import type { CommandContext } from './command-context.js';
 import { describeCandidate } from './device-json.js';
-import { count, each, once, oneOf, reason, text } from './option-values.js';
+import { count, each, holdOwner, once, oneOf, reason, text } from './option-values.js';
 import { readRules } from './policy-rules.js';
 import { selectionHost } from './selection-host.js';
 
@@ -61,7 +61,11 @@ export function addChoiceOptions(command: Command): Command {
     .option('--pin <file>', 'the device must still be the one pinned there', once('--pin', text))
     .option('--follow', 'take a pinned device where it has moved to')
     .option('--policy-file <file>', 'rules on who may have what', once('--policy-file', text))
-    .option('--for <owner>', 'who asks: what is held for them is no obstacle', once('--for', text))
+    .option(
+      '--for <owner>',
+      'who asks: what is held for them is no obstacle',
+      once('--for', holdOwner),
+    )
     .option('--yes-all', 'permit a selector that every device matches');
 }
 

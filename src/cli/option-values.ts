@@ -1,6 +1,8 @@
+import { isAbsolute } from 'node:path';
 import {
   InputError,
   isDeviceId,
+  isHoldOwner,
   isJsonObject,
   parseJson,
   parseSize,
@@ -30,6 +32,12 @@ export function each<T>(flag: string, read: ReadValue<T>) {
 
 export const text: ReadValue<string> = (value, flag) => {
   if (value === '') throw bad(flag, value, 'some text');
+  return value;
+};
+
+/** A directory that is the same one from wherever the command is run. */
+export const absolutePath: ReadValue<string> = (value, flag) => {
+  if (!isAbsolute(value)) throw bad(flag, value, 'an absolute path');
   return value;
 };
 
@@ -95,6 +103,19 @@ export const deviceId: ReadValue<string> = (value, flag) => {
   throw new InputError('BAD_ID', `${flag}: not an id: ${JSON.stringify(value)}`, {
     remedy: 'begin with a letter, go on with letters, digits, dots, dashes and underscores',
   });
+};
+
+/** Somebody that devices are set aside for. */
+export const holdOwner: ReadValue<string> = (value, flag) => {
+  if (isHoldOwner(value)) return value;
+  throw new InputError(
+    'BAD_ARGUMENT',
+    `${flag}: not the name of an owner: ${JSON.stringify(value)}`,
+    {
+      remedy:
+        'begin with a letter or digit, go on with letters, digits, dots, dashes and underscores',
+    },
+  );
 };
 
 /** A version of QEMU, `7.2.22`. */

@@ -1,4 +1,4 @@
-import { RefusedError } from '../errors.js';
+import { InputError, RefusedError } from '../errors.js';
 import { acquireLock, type LockOptions } from './lock.js';
 import type { StateStore } from './state-store.js';
 
@@ -16,6 +16,11 @@ export interface Hold {
   /** Milliseconds since 1970; `until` undefined holds till it is given back. A reboot ends both. */
   readonly since: number;
   readonly until: number | undefined;
+}
+
+/** Whether a name can be an owner's; it is shown, compared, and written into commands to run. */
+export function isHoldOwner(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name);
 }
 
 const FOLDER = 'holds';
@@ -43,6 +48,7 @@ export class Holds {
    * Sets all of it aside or nothing. Taking again for the same owner makes the time anew.
    *
    * @param ttlMs undefined holds till it is given back, or to the next boot.
+   * @throws {InputError} `BAD_ARGUMENT`.
    * @throws {RefusedError} `CONFLICT` naming both owners.
    */
   async take(
@@ -50,6 +56,9 @@ export class Holds {
     owner: string,
     ttlMs: number | undefined,
   ): Promise<readonly Hold[]> {
+    checkOwner(owner);
+    for (const { key } of wanted) checkKey(key);
+    checkDuration(ttlMs);
     return this.#exclusively(async () => {
       const held = new Map((await this.list()).map((hold) => [hold.key, hold]));
       for (const { key } of wanted) {
@@ -64,8 +73,13 @@ export class Holds {
     });
   }
 
-  /** Gives back what the owner has, of the keys or of all. */
+  /**
+   * Gives back what the owner has, of the keys or of all.
+   *
+   * @throws {InputError} `BAD_ARGUMENT`.
+   */
   async release(owner: string, keys?: ReadonlySet<string>): Promise<readonly Hold[]> {
+    checkOwner(owner);
     return this.#exclusively(async () => {
       const mine = (await this.list()).filter(
         (hold) => hold.owner === owner && (keys === undefined || keys.has(hold.key)),
@@ -95,6 +109,29 @@ export class Holds {
   #now(): number {
     return (this.#options.wallClock ?? Date.now)();
   }
+}
+
+function checkOwner(name: string): void {
+  if (isHoldOwner(name)) return;
+  throw new InputError('BAD_ARGUMENT', `Not the name of an owner: ${JSON.stringify(name)}`, {
+    remedy:
+      'begin with a letter or digit, go on with letters, digits, dots, dashes and underscores',
+  });
+}
+
+/** A key becomes the name of a file. */
+function checkKey(key: string): void {
+  if (/^[a-z][a-z0-9-]{0,127}$/.test(key)) return;
+  throw new InputError('BAD_ARGUMENT', `Not the key of a thing to hold: ${JSON.stringify(key)}`, {
+    remedy: 'group-N for an IOMMU group, mdev-UUID for a mediated device',
+  });
+}
+
+function checkDuration(ttlMs: number | undefined): void {
+  if (ttlMs === undefined || (Number.isSafeInteger(ttlMs) && ttlMs > 0)) return;
+  throw new InputError('BAD_ARGUMENT', `Nothing can be held for ${ttlMs} ms`, {
+    remedy: 'give whole milliseconds, at least one; or none, to hold it till it is given back',
+  });
 }
 
 /**

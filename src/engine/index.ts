@@ -1,5 +1,5 @@
 export { createFileStore } from './file-store.js';
-export { heldBy, Holds, listHolds, type Hold, type HoldsOptions } from './holds.js';
+export { heldBy, Holds, isHoldOwner, listHolds, type Hold, type HoldsOptions } from './holds.js';
 export {
   Interpreter,
   type Boundary,

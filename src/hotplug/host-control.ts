@@ -156,7 +156,7 @@ export class HostControl {
    * @throws {StepError} a step failed, and as many VFs are there as before.
    */
   async setVfs(request: SetVfsRequest, options: WaitOptions = {}): Promise<SetVfsResult> {
-    checkNames([request.pf]);
+    checkVfs(request);
     return this.#session.exclusively(options, async () => {
       const { pf, plan } = await this.#planVfs(request);
       const steps = await this.#session.run(plan);
@@ -177,7 +177,7 @@ export class HostControl {
 
   /** The steps that `setVfs` would run now; undefined where there are as many already. */
   async planVfs(request: SetVfsRequest): Promise<HotplugPlan | undefined> {
-    checkNames([request.pf]);
+    checkVfs(request);
     return this.#session.check((await this.#planVfs(request)).plan);
   }
 
@@ -247,6 +247,14 @@ function checkNames(devices: readonly string[]): void {
   if (devices.length > 0) return;
   throw new InputError('BAD_ARGUMENT', 'No device is named', {
     remedy: 'name at least one, for example 0000:3b:00.0',
+  });
+}
+
+function checkVfs({ pf, count }: SetVfsRequest): void {
+  checkNames([pf]);
+  if (Number.isSafeInteger(count) && count >= 0) return;
+  throw new InputError('BAD_ARGUMENT', `There cannot be ${count} virtual functions`, {
+    remedy: 'give a whole number, 0 for none',
   });
 }
 

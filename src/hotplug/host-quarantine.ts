@@ -13,6 +13,7 @@ import { HOST_SCOPE, type HotplugPlan, type HotplugStep } from '../plan/steps.js
 import type { Environment } from './environment.js';
 import { hostLink } from './live-link.js';
 import { newPlanId } from '../engine/plan-id.js';
+import { patienceOf } from './patience.js';
 import type { WaitOptions } from './requests.js';
 import { PlanRunner } from './runner.js';
 import { errorOf } from './settle.js';
@@ -33,26 +34,24 @@ export interface QuarantineRelease {
   readonly steps: readonly StepReport[];
 }
 
-const DEFAULT_TIMEOUT_MS = 15_000;
-
 /**
  * Takes a device out of quarantine once that is safe: nothing is under way on it any more, and it answers, or
  * has left the bus. A device that still has to go back to a driver goes there.
  *
  * @param device an address, or the UUID of an mdev.
- * @throws {InputError} `BAD_BDF` for what is neither.
+ * @throws {InputError} `BAD_BDF` for what is neither; `BAD_ARGUMENT`.
  * @throws {RefusedError} `QUARANTINED` where it is not safe yet; nothing was changed.
  * @throws {StepError} the driver did not take it; it is in quarantine again.
  */
 export async function releaseFromQuarantine(
   environment: Environment,
   device: string,
-  { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: WaitOptions = {},
+  options: WaitOptions = {},
 ): Promise<QuarantineRelease> {
   const name = canonicalName(device);
   const { effects, liveness, clock } = environment;
   const runner = new PlanRunner(environment, hostLink());
-  return runner.exclusively({ endsAt: clock.now() + timeoutMs, signal }, async () => {
+  return runner.exclusively(patienceOf(options, clock), async () => {
     const entry = (await runner.quarantine.list()).find((each) => each.device === name);
     if (entry === undefined) return { device: name, already: true, steps: [] };
     await refuseUnsafe(entry, effects, liveness);

@@ -5,12 +5,11 @@ import { HOST_SCOPE, type HotplugPlan } from '../plan/steps.js';
 import type { Environment } from './environment.js';
 import { hostLink } from './live-link.js';
 import { newPlanId } from '../engine/plan-id.js';
+import { patienceOf } from './patience.js';
 import { recoverEnded, RecoveryReport } from './reconcile.js';
 import type { WaitOptions } from './requests.js';
 import { isRecord, PlanRunner } from './runner.js';
 import { errorOf } from './settle.js';
-
-const DEFAULT_TIMEOUT_MS = 15_000;
 
 /** What every change to the host alone needs: the world to plan in, the lock, and the run of a plan. */
 export class HostSession {
@@ -61,14 +60,12 @@ export class HostSession {
    * Under the host's lock, after whatever was begun before and not ended; what a VM that has ended holds stands
    * in nobody's way.
    *
+   * @throws {InputError} `BAD_ARGUMENT`.
    * @throws {RefusedError} `LOCK_TIMEOUT`, `ABORTED`.
    */
-  async exclusively<T>(
-    { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: WaitOptions,
-    work: () => Promise<T>,
-  ): Promise<T> {
+  async exclusively<T>(options: WaitOptions, work: () => Promise<T>): Promise<T> {
+    const patience = patienceOf(options, this.environment.clock);
     await recoverEnded(this.environment, new RecoveryReport());
-    const endsAt = this.environment.clock.now() + timeoutMs;
-    return this.#runner.exclusively({ endsAt, signal }, work);
+    return this.#runner.exclusively(patience, work);
   }
 }

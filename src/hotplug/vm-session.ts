@@ -1,5 +1,5 @@
 import PQueue from 'p-queue';
-import { InputError, RefusedError } from '../errors.js';
+import { RefusedError } from '../errors.js';
 import type { World } from '../plan/world.js';
 import type { VmSnapshot } from '../vm/types.js';
 import { newPlanId } from '../engine/plan-id.js';
@@ -14,13 +14,12 @@ import {
   releaseDeparted,
   resumeOpenPlans,
 } from './reconcile.js';
+import { patienceOf } from './patience.js';
 import type { WaitOptions } from './requests.js';
 import type { ResolvedRequest } from './resolve.js';
 import { PlanRunner, type Patience } from './runner.js';
 import type { HotplugResult } from './settle.js';
 import type { VmLink } from './vm-link.js';
-
-const DEFAULT_TIMEOUT_MS = 15_000;
 
 /** For work that concerns no device of the host. */
 export const NO_HOST: Pick<ResolvedRequest, 'host'> = { host: undefined };
@@ -44,13 +43,8 @@ export class VmSession {
   }
 
   /** @throws {InputError} `BAD_ARGUMENT` */
-  patience({ timeoutMs = DEFAULT_TIMEOUT_MS, signal }: WaitOptions): Patience {
-    if (!(timeoutMs >= 0)) {
-      throw new InputError('BAD_ARGUMENT', `A timeout of ${timeoutMs} ms cannot be waited for`, {
-        remedy: 'give milliseconds, 0 or more',
-      });
-    }
-    return { endsAt: this.environment.clock.now() + timeoutMs, signal };
+  patience(options: WaitOptions): Patience {
+    return patienceOf(options, this.environment.clock);
   }
 
   /** One at a time in this process, and under the VM's lock among processes. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as main from '../../src/index.js';
 import { QmplugError } from '../../src/errors.js';
@@ -52,6 +53,20 @@ const onVm = (work: (vm: main.Vm) => Promise<unknown>) => async () => {
   }
 };
 const environment = main.createEnvironment({ stateDir: '/nonexistent', runDir: '/nonexistent' });
+
+const control = new main.HostControl(environment);
+const mdevs = new main.MdevControl(environment);
+const holds = new main.Holds({
+  store: environment.runtime,
+  liveness: environment.liveness,
+  clock: environment.clock,
+});
+const GPU = '0000:3b:00.0';
+const MDEV = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
+const PIN = { qmplugPin: 1, selector: GPU, selectorHash: '', time: '', devices: [] };
+const group = [{ key: 'group-1', devices: [GPU] }];
+/** Of nothing, so that only the options can be wrong. */
+const nothingChosen = { ...anything<main.Resolution>({}), chosen: [], companions: [] };
 
 const VM_WAITS = { timeoutMs: -1 };
 
@@ -142,6 +157,128 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   'Vm.sessionEnd': TAKES_ALL,
   topologyOf: TAKES_ALL,
   topologyToJson: TAKES_ALL,
+  'Holds.list': TAKES_ALL,
+  'Holds.take': {
+    'no owner': () => holds.take(group, '', undefined),
+    'an owner with a blank': () => holds.take(group, 'a b', undefined),
+    'a key that leads elsewhere': () => holds.take([{ key: '../x', devices: [] }], 'a', undefined),
+    'no key': () => holds.take([{ key: '', devices: [] }], 'a', undefined),
+    'no time': () => holds.take(group, 'a', 0),
+    'a time of NaN': () => holds.take(group, 'a', NaN),
+    'a negative time': () => holds.take(group, 'a', -1),
+    'endless time': () => holds.take(group, 'a', Infinity),
+  },
+  'Holds.release': {
+    'no owner': () => holds.release(''),
+    'a path for an owner': () => holds.release('../a'),
+  },
+  isHoldOwner: {
+    nothing: () => main.isHoldOwner(''),
+    'a slash': () => main.isHoldOwner('a/b'),
+    '65 letters': () => main.isHoldOwner('x'.repeat(65)),
+  },
+  reserveDevices: {
+    'no owner': () => main.reserveDevices(holds, nothingChosen, { owner: '', ttlMs: undefined }),
+    'a time of NaN': () => main.reserveDevices(holds, nothingChosen, { owner: 'a', ttlMs: NaN }),
+  },
+  explainSelector: HANDLE,
+  formatPin: TAKES_ALL,
+  formatShort: TAKES_ALL,
+  formatStructured: TAKES_ALL,
+  isMdevUuid: {
+    nothing: () => main.isMdevUuid(''),
+    'an address': () => main.isMdevUuid(GPU),
+    'braces around it': () => main.isMdevUuid(`{${MDEV}}`),
+    'a line after it': () => main.isMdevUuid(`${MDEV}\n`),
+  },
+  parsePin: {
+    nothing: () => main.parsePin('', 'x.pin'),
+    'a list': () => main.parsePin('[]', 'x.pin'),
+    'another version': () => main.parsePin(JSON.stringify({ ...PIN, qmplugPin: 2 }), 'x.pin'),
+    'no devices': () => main.parsePin(JSON.stringify(PIN), 'x.pin'),
+    'a device without address': () =>
+      main.parsePin(JSON.stringify({ ...PIN, devices: [{ members: [] }] }), 'x.pin'),
+  },
+  parseRequest: {
+    nothing: () => main.parseRequest('', {}),
+    'a policy that nobody knows': () => main.parseRequest(GPU, { policy: 'two' }),
+    'a policy of none': () => main.parseRequest(GPU, { policy: 'first:0' }),
+    'a field that nobody knows': () => main.parseRequest(GPU, { same: ['frobnicate'] }),
+    'both spread and pack': () => main.parseRequest(GPU, { spread: 'numa', pack: 'numa' }),
+    'an option that nobody knows': () => main.parseRequest(GPU, anything({ frobnicate: 1 })),
+    'another mode of NUMA': () => main.parseRequest(GPU, { numa: anything('strict') }),
+    'an alternative that is none': () => main.parseRequest(GPU, { orElse: ['gpu:'] }),
+  },
+  pinDevice: HANDLE,
+  profileOfArgument: {
+    nothing: () => main.profileOfArgument(''),
+    'a machine without PCI': () => main.profileOfArgument('isapc'),
+    'options behind the type': () => main.profileOfArgument('q35,accel=tcg'),
+  },
+  readCandidates: TAKES_ALL,
+  readPciNames: {
+    'a relative path': () => main.readPciNames(environment.effects, ['pci.ids']),
+    'a path that leads up': () => main.readPciNames(environment.effects, ['/usr/../pci.ids']),
+    'a directory': () => main.readPciNames(environment.effects, ['/']),
+  },
+  readPolicyFile: {
+    'a file that is not there': () => main.readPolicyFile(environment.effects, '/nonexistent'),
+    'a relative path': () => main.readPolicyFile(environment.effects, 'policy'),
+    'a directory': () => main.readPolicyFile(environment.effects, '/'),
+  },
+  recordReads: TAKES_ALL,
+  rememberReads: TAKES_ALL,
+  rootOf: TAKES_ALL,
+  rulesFor: TAKES_ALL,
+  scrubReads: TAKES_ALL,
+  topologyPathOf: TAKES_ALL,
+  'HostControl.planBind': {
+    'no devices': () => control.planBind({ devices: [] }),
+    'no device': () => control.planBind({ devices: [GPU, 'gpu'] }),
+    'a device that is not there': () => control.planBind({ devices: ['ffff:ff:1f.7'] }),
+  },
+  'HostControl.bind': {
+    'no devices': () => control.bind({ devices: [] }),
+    'no device': () => control.bind({ devices: ['../x'] }),
+    'a negative timeout': () => control.bind({ devices: [GPU] }, VM_WAITS),
+    'a timeout of NaN': () => control.bind({ devices: [GPU] }, { timeoutMs: NaN }),
+  },
+  'HostControl.planRelease': {
+    'no devices': () => control.planRelease({ devices: [] }),
+    'a device that is not there': () => control.planRelease({ devices: ['ffff:ff:1f.7'] }),
+  },
+  'HostControl.release': {
+    'no device': () => control.release({ devices: ['gpu'] }),
+    'a negative timeout': () => control.release({ devices: [GPU] }, VM_WAITS),
+  },
+  'HostControl.planVfs': {
+    'no function': () => control.planVfs({ pf: 'gpu', count: 1 }),
+    'half a function': () => control.planVfs({ pf: GPU, count: 1.5 }),
+    'a function that is not there': () => control.planVfs({ pf: 'ffff:ff:1f.7', count: 1 }),
+  },
+  'HostControl.setVfs': {
+    'a negative number': () => control.setVfs({ pf: GPU, count: -1 }),
+    'NaN functions': () => control.setVfs({ pf: GPU, count: NaN }),
+    'a negative timeout': () => control.setVfs({ pf: GPU, count: 1 }, VM_WAITS),
+  },
+  'MdevControl.list': TAKES_ALL,
+  'MdevControl.create': {
+    'no parent': () => mdevs.create({ parent: '', type: 'mtty-2' }),
+    'a parent that leads elsewhere': () => mdevs.create({ parent: '../mtty', type: 'mtty-2' }),
+    'a type that leads elsewhere': () => mdevs.create({ parent: 'mtty', type: '../x' }),
+    'no UUID': () => mdevs.create({ parent: 'mtty', type: 'mtty-2', identity: { uuid: 'x' } }),
+    'a negative timeout': () => mdevs.create({ parent: 'mtty', type: 'mtty-2' }, VM_WAITS),
+  },
+  'MdevControl.remove': {
+    'neither UUID nor address': () => mdevs.remove('gpu'),
+    'a negative timeout': () => mdevs.remove(MDEV, VM_WAITS),
+  },
+  listQuarantine: TAKES_ALL,
+  releaseFromQuarantine: {
+    'no address': () => main.releaseFromQuarantine(environment, 'gpu'),
+    'a path': () => main.releaseFromQuarantine(environment, '../x'),
+    'a negative timeout': () => main.releaseFromQuarantine(environment, GPU, VM_WAITS),
+  },
   'Vm.planAttach': {
     'no device': onVm((vm) => vm.planAttach({ device: 'gpu' })),
     'a device that is not there': onVm((vm) => vm.planAttach({ device: '0000:99:00.0' })),
@@ -322,6 +459,7 @@ async function refuses(attempt: Attempt): Promise<void> {
     expect(error).toBeInstanceOf(QmplugError);
     expect(error).toMatchObject({ code: expect.stringMatching(/^[A-Z_]+$/) as unknown });
     expect(ready.peer.requests).toHaveLength(sent);
+    expect(existsSync('/nonexistent')).toBe(false);
     return;
   }
   expect(answer).toBe(false);

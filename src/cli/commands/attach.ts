@@ -16,6 +16,7 @@ import {
   count as wholeNumber,
   deviceId,
   each,
+  holdOwner,
   json,
   once,
   oneOf,
@@ -89,7 +90,7 @@ export function defineAttach(program: Command, run: RunWork): Command {
     .option(
       '--reserved-for <owner>',
       'the name it was set aside for with host reserve',
-      once('--reserved-for', text),
+      once('--reserved-for', holdOwner),
     )
     .option('--id <id>', 'the id of the emulated device', once('--id', deviceId))
     .option(
