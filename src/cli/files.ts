@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { InputError } from '../index.js';
 
@@ -15,19 +15,13 @@ export interface OutputFile {
  * @throws {InputError} `BAD_ARGUMENT`
  */
 export function createFile(path: string, flag: string): OutputFile {
-  const refuse = (why: string, cause?: unknown) =>
-    new InputError('BAD_ARGUMENT', `${flag}: ${JSON.stringify(path)} ${why}`, {
-      cause,
-      remedy: 'give a new file, in a directory that exists and may be written',
-    });
-  if (existsSync(path)) throw refuse('exists already');
-  if (!existsSync(dirname(path))) throw refuse('is in no directory');
+  checkNewFile(path, flag);
   let fd: number | undefined;
   const open = () => {
     try {
       return openSync(path, 'wx', 0o600);
     } catch (cause) {
-      throw refuse('cannot be made', cause);
+      throw badTarget(flag, path, 'cannot be made', cause);
     }
   };
   return {
@@ -43,6 +37,38 @@ export function createFile(path: string, flag: string): OutputFile {
       if (fd !== undefined) closeSync(fd);
     },
   };
+}
+
+/** @throws {InputError} `BAD_ARGUMENT` where something has the name, or there is no directory to put it in. */
+export function checkNewFile(path: string, flag: string): void {
+  if (existsSync(path)) throw badTarget(flag, path, 'exists already');
+  checkFolderOf(path, flag);
+}
+
+/** @throws {InputError} `BAD_ARGUMENT` where a file of this name can neither be made nor replaced. */
+export function checkReplaceableFile(path: string, flag: string): void {
+  if (isDirectory(path)) throw badTarget(flag, path, 'is a directory');
+  checkFolderOf(path, flag);
+}
+
+function checkFolderOf(path: string, flag: string): void {
+  if (!isDirectory(dirname(path))) throw badTarget(flag, path, 'is in no directory');
+}
+
+/** Whether it is one now; what cannot be looked at is none. */
+export function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function badTarget(flag: string, path: string, why: string, cause?: unknown): InputError {
+  return new InputError('BAD_ARGUMENT', `${flag}: ${JSON.stringify(path)} ${why}`, {
+    cause,
+    remedy: 'give a new file, in a directory that exists and may be written',
+  });
 }
 
 /** Larger files are no transcripts, and would not fit a string of Node. */

@@ -2,7 +2,7 @@ import type { JsonValue } from '../../json.js';
 import { parseJson } from '../../json.js';
 import { parseSize } from '../../pci/size.js';
 import { parseSelector } from '../selector/index.js';
-import { QmplugError } from '../../errors.js';
+import { InputError, QmplugError } from '../../errors.js';
 import {
   array,
   bad,
@@ -141,7 +141,19 @@ export type DesiredState = ReturnType<typeof DOCUMENT>;
  * @throws {InputError} `BAD_DESIRED_STATE` with the path of what is wrong in it; `SYNTAX` where it is no JSON.
  */
 export function parseDesiredState(source: string): DesiredState {
-  return readDesiredState(parseJson(source));
+  return readDesiredState(readJson(source));
+}
+
+function readJson(source: string): JsonValue {
+  try {
+    return parseJson(source);
+  } catch (cause) {
+    const problem = cause instanceof Error ? cause.message : String(cause);
+    throw new InputError('SYNTAX', `The desired state is no JSON: ${problem}`, {
+      cause,
+      remedy: 'see docs/host-setup.md for an example',
+    });
+  }
 }
 
 /** @throws {InputError} `BAD_DESIRED_STATE` */

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { adoptItem, escapeControl } from '../../../index.js';
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
+import { text } from '../../option-values.js';
 import { toJson } from '../../to-json.js';
 import {
   addSetupOptions,
@@ -24,7 +25,9 @@ export function defineAdopt(host: Command, run: RunWork): Command {
     .command('adopt')
     .description('Takes an item that is there already as ours. Changes nothing but the journal.')
     .argument('<file>', 'the desired state, JSON; - for the standard input')
-    .argument('<item>', 'a path or an argument, as plan shows it')
+    .argument('<item>', 'a path or an argument, as plan shows it', (value: string) =>
+      text(value, 'item'),
+    )
     .addHelpText('after', HELP);
   return addSetupOptions(command).action((file: string, subject: string, options: SetupOptions) =>
     run(async (context) => {

@@ -5,6 +5,7 @@ import { formatPin, InputError, pinDevice, RefusedError, type Pin } from '../../
 import { addChoiceOptions, chooseDevices, type ChoiceOptions } from '../../choose-devices.js';
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
+import { checkReplaceableFile } from '../../files.js';
 import { once, text } from '../../option-values.js';
 import { toJson } from '../../to-json.js';
 import { addJsonOption } from '../../vm-options.js';
@@ -39,6 +40,7 @@ export function defineHostPin(host: Command, run: RunWork): Command {
         });
       }
       const file = resolve(options.output);
+      checkReplaceableFile(file, '--output');
       const serial = [...(options.order ?? []), 'serial'];
       const { resolution } = await chooseDevices(
         context,

@@ -11,7 +11,8 @@ import {
   type SetupEnvironment,
 } from '../../../index.js';
 import type { CommandContext } from '../../command-context.js';
-import { once, text } from '../../option-values.js';
+import { isDirectory } from '../../files.js';
+import { absolutePath, once, text } from '../../option-values.js';
 import { addJsonOption } from '../../vm-options.js';
 
 /** Options of every command of host set-up. */
@@ -31,7 +32,7 @@ export function addSetupOptions(command: Command): Command {
       .option(
         '--state-dir <dir>',
         'where the journal is kept (default: /var/lib/qmplug)',
-        once('--state-dir', text),
+        once('--state-dir', absolutePath),
       ),
   );
 }
@@ -44,6 +45,7 @@ export function setupEnvironment(
   options: SetupOptions,
 ): SetupEnvironment {
   const root = options.root === undefined ? '/' : resolve(options.root);
+  if (!isDirectory(root)) throw badRoot(root);
   const isMachine = root === '/';
   const stateDir =
     options.stateDir ?? settings.stateDir ?? `${isMachine ? '' : root}${DEFAULT_STATE_DIR}`;
@@ -66,6 +68,12 @@ export function setupEnvironment(
     clock,
     onBoundary,
   };
+}
+
+function badRoot(root: string): InputError {
+  return new InputError('BAD_ARGUMENT', `--root: ${JSON.stringify(root)} is no directory`, {
+    remedy: 'name the directory where the image is mounted',
+  });
 }
 
 /** @throws {InputError} where the file cannot be read or is no desired state. */

@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import {
-  InputError,
   readCandidates,
   readHostSnapshot,
   recordReads,
@@ -15,6 +14,7 @@ import {
 } from '../../../index.js';
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
+import { checkNewFile } from '../../files.js';
 import { toJson } from '../../to-json.js';
 import { findMissing } from '../../vfio-needs.js';
 import { addJsonOption } from '../../vm-options.js';
@@ -49,11 +49,7 @@ export function defineHostSnapshot(host: Command, run: RunWork): Command {
   return addJsonOption(command).action((file: string, options: SnapshotOptions) =>
     run(async ({ environment, output }) => {
       const target = resolve(file);
-      if (existsSync(target)) {
-        throw new InputError('BAD_ARGUMENT', `${file} is there already`, {
-          remedy: 'name a new file; nothing is written over',
-        });
-      }
+      checkNewFile(target, 'file');
       const seen = await readHost(environment, options);
       const reads = options.scrub ? scrubReads(seen) : seen;
       const unreadable = [...reads].flatMap(([path, read]) =>
