@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{replay,qemu,lab,grub,container}/**'],
+          exclude: ['test/{replay,qemu,lab,lab-host,grub,container}/**'],
           testTimeout: minutes(1),
         },
       },
@@ -40,6 +40,16 @@ export default defineConfig({
           testTimeout: minutes(1),
           hookTimeout: minutes(45),
           maxWorkers: 1,
+        },
+      },
+      {
+        test: {
+          name: 'lab-host',
+          include: ['test/lab-host/**/*.test.ts'],
+          testTimeout: minutes(15),
+          hookTimeout: minutes(15),
+          maxWorkers: 1,
+          fileParallelism: false,
         },
       },
       {
