@@ -4,17 +4,21 @@
 #
 #   docker/base-images.sh [SUITE...]        default: bullseye bookworm trixie
 #
-# Making one takes half a minute and needs root or sudo, debootstrap and a Debian mirror
-# ($DEBIAN_MIRROR, http://deb.debian.org/debian by default).
+# Making one takes half a minute and needs root or sudo, debootstrap and a Debian mirror: $DEBIAN_MIRROR, by
+# default the one that this machine's own packages come from.
 set -euo pipefail
 
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 [ $# -gt 0 ] || set -- bullseye bookworm trixie
 
 say() { echo "base-images: $*" >&2; }
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+own_mirror() {
+  apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Component: main' 'Created-By: Packages' |
+    head -n 1
 }
 
 # A registry that cannot be reached may also just not answer.
@@ -37,6 +41,7 @@ make_image() {
     docker import --change 'CMD ["bash"]' - "$image" >/dev/null
 }
 
+mirror=${DEBIAN_MIRROR:-$(own_mirror)}
 for suite in "$@"; do
   image=debian:$suite-slim
   if docker image inspect "$image" >/dev/null 2>&1; then

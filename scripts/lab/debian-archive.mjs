@@ -97,7 +97,7 @@ export class DebianArchive {
 }
 
 /** Where this machine's own Debian packages come from. */
-async function ownMirror() {
+export async function ownMirror() {
   const { stdout } = await run('apt-get', [
     ...['indextargets', '--format', '$(REPO_URI) $(CODENAME)'],
     ...['Origin: Debian', 'Component: main', 'Created-By: Packages'],

@@ -6,13 +6,13 @@ import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { ownMirror } from './debian-archive.mjs';
 import { kernelCache } from './kernel.mjs';
 import { endChild, makeRunDirectory, removeRunDirectory, spawnTied } from './process.mjs';
 
 const run = promisify(execFile);
 const SCRIPTS = join(import.meta.dirname, 'grub-host');
 const ROOT = join(import.meta.dirname, '../..');
-const MIRROR = 'http://deb.debian.org/debian';
 const MINUTE = 60_000;
 
 /** Two network cards of one kind: one is to be bound early, its twin is not. */
@@ -41,7 +41,8 @@ export async function grubDisk() {
   await mkdir(cache, { recursive: true });
   const work = await mkdtemp(join(cache, 'making-'));
   try {
-    const argv = [join(SCRIPTS, 'make-disk.sh'), suite(), MIRROR, work];
+    const { uri } = await ownMirror();
+    const argv = [join(SCRIPTS, 'make-disk.sh'), suite(), uri, work];
     await run('sh', argv, { maxBuffer: 2 ** 26, timeout: 15 * MINUTE });
     const files = { 'scenario.sh': readFileSync(join(SCRIPTS, 'first-boot.sh'), 'utf8') };
     await boot(work, join(work, 'disk.img'), files, {

@@ -1,9 +1,8 @@
 // Builds the images of docker/ and unpacks QEMU from each, so that it also runs without a container.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import {
   borrowDocker,
   dockerHost,
@@ -75,7 +74,7 @@ async function unpack(host, version) {
   if (created.status !== 0) throw new Error(`docker create: ${created.stderr}`);
   const container = created.stdout.trim();
   try {
-    await exportTree(host, container, join(work, 'root'));
+    exportTree(host, container, join(work, 'root'));
     mkdirSync(join(work, 'bin'));
     for (const program of QEMU_PROGRAMS) {
       const script = join(work, 'bin', program);
@@ -97,31 +96,18 @@ function checkVersion(program, version) {
   throw new Error(`${program} --version said ${JSON.stringify(stdout + stderr)}`);
 }
 
-/** @param {string} host @param {string} container @param {string} root */
-async function exportTree(host, container, root) {
+/**
+ * Unpacks what QEMU needs of a container's files. The pipe between the two programs is the shell's: only of
+ * a real pipe does GNU tar read what follows the end of the archive, and Node's are sockets.
+ *
+ * @param {string} host @param {string} container @param {string} root
+ */
+function exportTree(host, container, root) {
   mkdirSync(root);
-  const env = { ...process.env, DOCKER_HOST: host };
-  const from = spawn('docker', ['export', container], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
   const wanted = ['lib', 'lib64', 'usr/lib', 'usr/lib64', 'usr/share/qemu', 'usr/share/seabios'];
   const programs = QEMU_PROGRAMS.map((program) => `usr/bin/${program}`);
-  const to = spawn('tar', ['-x', '--no-same-owner', '-C', root, ...wanted, ...programs], {
-    stdio: ['pipe', 'inherit', 'inherit'],
-  });
-  const ended = Promise.all([exitOf('docker export', from), exitOf('tar', to)]);
-  await Promise.all([pipeline(from.stdout, to.stdin), ended]);
-}
-
-/** @param {string} name @param {import('node:child_process').ChildProcess} child */
-function exitOf(name, child) {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject).once('close', (status) => {
-      if (status === 0) resolve(undefined);
-      else reject(new Error(`${name} ended with status ${status}`));
-    });
-  });
+  const script = 'set -o pipefail; docker export "$1" | tar -x --no-same-owner -C "$2" "${@:3}"';
+  run('bash', ['-c', script, 'bash', container, root, ...wanted, ...programs], host);
 }
 
 /**
