@@ -6,10 +6,10 @@
 // command and by `recover`; `odd` swaps the turns. `sweep` names
 // what is killed: attach, detach. Prints a JSON line for each boundary: {operation, boundary, mend, problem?}.
 import { spawn } from 'node:child_process';
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { createEnvironment, openVm } from '../../dist/index.js';
 import { connectQmp } from '../../dist/qmp/index.js';
+import { difference, worldState } from './world-state.mjs';
 
 const {
   address,
@@ -23,56 +23,9 @@ const {
 } = JSON.parse(process.argv[2]);
 const environment = createEnvironment({ stateDir, runDir });
 const observer = await connectQmp(otherAddress);
+const world = { observer, qemuPid, environment };
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
-const orNone = (read) => {
-  try {
-    return read();
-  } catch {
-    return 'none';
-  }
-};
-
-/** Everything on the host and in the VM that an operation may touch, by name. */
-async function worldState() {
-  const state = {};
-  for (const bdf of orNone(() => readdirSync('/sys/bus/pci/devices'))) {
-    const device = join('/sys/bus/pci/devices', bdf);
-    state[`${bdf} driver`] = orNone(() => basename(readlinkSync(join(device, 'driver'))));
-    state[`${bdf} override`] = orNone(() => readFileSync(join(device, 'driver_override'), 'utf8'));
-  }
-  for (const node of [orNone(() => readdirSync('/dev/vfio'))].flat()) {
-    const { uid, gid, mode } = orNone(() => lstatSync(join('/dev/vfio', node)));
-    state[`/dev/vfio/${node}`] = `${uid}:${gid} ${mode?.toString(8)}`;
-  }
-  const limits = readFileSync(`/proc/${qemuPid}/limits`, 'utf8');
-  state.memlock = /Max locked memory.*/.exec(limits)?.[0];
-  const entries = await observer.execute('qom-list', { path: '/machine/peripheral' });
-  for (const { name, type } of entries) {
-    if (!type.startsWith('child<')) continue;
-    const path = `/machine/peripheral/${name}`;
-    const [bus, addr] = await Promise.all([
-      observer.execute('qom-get', { path, property: 'parent_bus' }),
-      observer.execute('qom-get', { path, property: 'addr' }),
-    ]);
-    state[`device ${name}`] = `${type} on ${bus} at ${addr}`;
-  }
-  state.reservations = files(environment.runtime.location, 'reservations').join();
-  state.planCount = files(environment.state.location, 'plans').length;
-  return state;
-}
-
-const files = (root, folder) =>
-  [orNone(() => readdirSync(join(root, folder)))].flat().filter((name) => name !== 'none');
-
-function difference(expected, actual) {
-  const names = [...new Set([...Object.keys(expected), ...Object.keys(actual)])];
-  const lines = names
-    .filter((name) => expected[name] !== actual[name])
-    .map((name) => `${name}: ${actual[name]} instead of ${expected[name]}`);
-  return lines.length === 0 ? undefined : lines.join('; ');
-}
-
 async function withVm(work) {
   const vm = await openVm(address, { environment });
   try {
@@ -108,11 +61,11 @@ async function killedAt(operation, killAt) {
   return false;
 }
 
-const detached = await worldState();
+const detached = await worldState(world);
 await withVm(operations.attach);
-const attached = await worldState();
+const attached = await worldState(world);
 await withVm(operations.detach);
-const problem = difference(detached, await worldState());
+const problem = difference(detached, await worldState(world));
 say({ operation: 'detach', boundary: 'none', mend: 'none', problem });
 
 for (const operation of sweep) {
@@ -125,7 +78,7 @@ for (const operation of sweep) {
     }
     const mend = (boundary % 2 === 0) === odd ? 'recover' : operation;
     await withVm(operations[mend]);
-    const state = await worldState();
+    const state = await worldState(world);
     // A recovery may go either way, but all the way.
     const goals = mend === 'recover' ? [before, after] : [after];
     const differences = goals.map((goal) => difference(goal, state));
@@ -133,7 +86,7 @@ for (const operation of sweep) {
     say({ operation, boundary, mend, problem: wrong });
     if (difference(detached, state) === undefined) continue;
     await withVm(operations.detach);
-    const leftOver = difference(detached, await worldState());
+    const leftOver = difference(detached, await worldState(world));
     if (leftOver !== undefined) say({ operation, boundary, mend: 'detach', problem: leftOver });
   }
 }
