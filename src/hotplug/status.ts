@@ -85,7 +85,7 @@ export function readStatus(
 
 function describePort(port: Port, vm: VmSnapshot, leaving: ReadonlySet<string>): PortStatus {
   const occupants = port.occupants.map(
-    (path) => vm.devices.find((device) => device.path === path)?.id ?? path,
+    (path) => vm.devices.find((device) => device.path === path)?.id ?? idIn(path),
   );
   const mechanism = orElse(port.mechanism, 'unknown');
   const state = () => {
@@ -101,6 +101,11 @@ function describePort(port: Port, vm: VmSnapshot, leaving: ReadonlySet<string>):
     occupants,
     guestPath: portPathOf(port) ?? '',
   };
+}
+
+/** A device that came while the VM was read is in its port, but not among the devices yet. */
+function idIn(path: string): string {
+  return /^\/machine\/peripheral\/([^/]+)$/.exec(path)?.[1] ?? path;
 }
 
 /** The functions with these ids as the VM has them; one that is not there is left out. */
