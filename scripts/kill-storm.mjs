@@ -27,7 +27,7 @@ const directory = mkdtempSync(join(tmpdir(), 'qmplug-storm-'));
 const stateDir = join(directory, 'state');
 const runDir = join(directory, 'run');
 const environment = createEnvironment({ stateDir, runDir });
-mkdirSync(runDir);
+mkdirSync(join(runDir, 'locks'), { recursive: true });
 const qemu = await startQemu({ paused: true, hotplug: 'native', args: ports(3) });
 const observer = await connectQmp(qemu.otherQmpPath);
 const world = { observer, qemuPid: qemu.pid, environment };
@@ -98,7 +98,7 @@ function runKilled(way, operation, afterMs) {
   let beganAt = 0;
   /** @type {NodeJS.Timeout | undefined} */
   let timer;
-  const watcher = watch(runDir, { recursive: true }, () => {
+  const watcher = watch(join(runDir, 'locks'), () => {
     if (beganAt > 0) return;
     beganAt = performance.now();
     if (afterMs !== Infinity) timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
@@ -147,7 +147,7 @@ function ports(count) {
 
 /** @param {string} option @param {string} text */
 function wholeNumber(option, text) {
-  if (/^\d{1,9}$/.test(text)) return Number(text);
+  if (/^\d{1,10}$/.test(text)) return Number(text);
   console.error(`${option} takes a whole number, not ${JSON.stringify(text)}`);
   process.exit(2);
 }
