@@ -1,4 +1,4 @@
-import { connectQmp, openSession } from '../qmp/client.js';
+import { connectQmp, openSession } from '../qmp/connect.js';
 import type { QmpTransport } from '../qmp/transport.js';
 import { identifyVm } from '../vm/identity.js';
 import type { VmIdentity } from '../vm/types.js';

@@ -3,10 +3,8 @@ import { InputError, ProtocolError, QmplugError, QmpError } from '../errors.js';
 import { parseJson, type JsonObject, type JsonValue } from '../json.js';
 import { silentLogger, type Logger } from '../logger.js';
 import { excerpt } from '../text.js';
-import { formatAddress, parseAddress, type QmpAddress } from './address.js';
 import { checkCommand } from './allow-list.js';
-import { CommandQueue, type LateReply } from './command-queue.js';
-import { connectTransport } from './connect-transport.js';
+import { CommandQueue } from './command-queue.js';
 import { COMMAND_DEADLINES_MS } from './deadlines.js';
 import { EventHub } from './event-hub.js';
 import { JsonFramer } from './framer.js';
@@ -19,8 +17,9 @@ import {
   openingAborted,
   silentPeer,
 } from './session-errors.js';
-import type { ConnectQmpOptions, SessionOptions } from './session-options.js';
+import type { SessionOptions } from './session-options.js';
 import type { ExecuteOptions, QemuVersion, QmpEvent, QmpSession } from './session.js';
+import { StrayReplies } from './stray-replies.js';
 import type { QmpTransport } from './transport.js';
 import { readMessage, writeRequest, type QmpMessage } from './wire.js';
 
@@ -45,37 +44,7 @@ const OOB_WINDOW = 8;
 /** Events of QEMU have a few hundred bytes; queues of them are bounded by count, so by this. */
 const MAX_EVENT_LENGTH = 64 * 1024;
 
-/**
- * Opens a session on a transport that is connected already, and owns the transport from then on.
- *
- * @throws {ConnectError} `MONITOR_BUSY`, `NO_GREETING`, `BAD_GREETING`, `NEGOTIATION_FAILED`
- * @throws {QmpError} `ABORTED`
- */
-export function openSession(
-  transport: QmpTransport,
-  options: SessionOptions = {},
-): Promise<QmpClient> {
-  return QmpClient.open(transport.address, () => Promise.resolve(transport), options);
-}
-
-/**
- * Connects to a monitor and opens a session.
- *
- * @throws {InputError} `BAD_ADDRESS`
- * @throws {ConnectError} `CONNECT_FAILED`, and what `openSession` throws.
- * @throws {QmpError} `ABORTED`
- */
-export async function connectQmp(
-  address: QmpAddress | string,
-  options: ConnectQmpOptions = {},
-): Promise<QmpClient> {
-  const parsed = typeof address === 'string' ? parseAddress(address) : address;
-  const { connectDeadlineMs: deadlineMs, signal, clock, logger } = options;
-  const connect = () => connectTransport(parsed, { deadlineMs, signal, clock, logger });
-  return QmpClient.open(formatAddress(parsed), connect, options);
-}
-
-/** A QMP session over any transport; made by `openSession` and `connectQmp`. */
+/** A QMP session over any transport; made by `openSession` and `connectQmp` (connect.ts). */
 export class QmpClient implements QmpSession {
   readonly address: string;
   readonly closed: Promise<Error | undefined>;
@@ -85,6 +54,7 @@ export class QmpClient implements QmpSession {
   readonly #queue: CommandQueue;
   readonly #events: EventHub;
   readonly #framer: JsonFramer;
+  readonly #strays: StrayReplies;
   #state: SessionState = 'idle';
   #transport: QmpTransport | undefined;
   #greeting: Greeting | undefined;
@@ -94,8 +64,6 @@ export class QmpClient implements QmpSession {
   #reason: Error | undefined;
   #resolveClosed: (reason: Error | undefined) => void = () => undefined;
   #cancelGrace: () => void = () => undefined;
-  #unknownReplyCount = 0;
-  #lateReplyCount = 0;
 
   /** @internal */
   static async open(
@@ -125,13 +93,15 @@ export class QmpClient implements QmpSession {
       },
       { maxMessageBytes: options.maxMessageBytes },
     );
+    const strays = new StrayReplies(address, this.#logger, options.onLateReply);
+    this.#strays = strays;
     this.#queue = new CommandQueue({
       clock: this.#clock,
       send: (line) => {
         this.#send(line);
       },
       onLateReply: (late) => {
-        this.#onLateReply(late);
+        strays.addLate(late);
       },
     });
     this.closed = new Promise((resolve) => {
@@ -150,7 +120,8 @@ export class QmpClient implements QmpSession {
 
   /** What a peer sent that belongs to nothing; both stay 0 with a genuine QEMU and no timeouts. */
   get stats(): { readonly unknownReplyCount: number; readonly lateReplyCount: number } {
-    return { unknownReplyCount: this.#unknownReplyCount, lateReplyCount: this.#lateReplyCount };
+    const { unknownCount, lateCount } = this.#strays;
+    return { unknownReplyCount: unknownCount, lateReplyCount: lateCount };
   }
 
   async execute(
@@ -299,7 +270,7 @@ export class QmpClient implements QmpSession {
         this.#events.emit(message.event);
         break;
       case 'return':
-        this.#onReply(message.id, this.#queue.answer(message.id, message));
+        this.#onReply(message);
         break;
       case 'error':
         if (message.id === undefined) {
@@ -309,7 +280,7 @@ export class QmpClient implements QmpSession {
             `QEMU reports a broken stream: ${excerpt(message.error.desc)}`,
           );
         }
-        this.#onReply(message.id, this.#queue.answer(message.id, message));
+        this.#onReply(message);
         break;
     }
   }
@@ -322,26 +293,9 @@ export class QmpClient implements QmpSession {
     this.#greeted(greeting);
   }
 
-  #onReply(id: JsonValue | undefined, fate: 'delivered' | 'late' | 'unknown'): void {
-    if (fate !== 'unknown') return;
-    this.#unknownReplyCount += 1;
-    // A flood of replies must not become a flood of log lines.
-    if (isPowerOfTwo(this.#unknownReplyCount)) {
-      const shown = typeof id === 'object' ? 'a structure' : excerpt(String(id), 40);
-      const details = { address: this.address, id: shown, count: this.#unknownReplyCount };
-      this.#logger.warn(details, 'ignored a reply to no command of ours');
-    }
-  }
-
-  #onLateReply(late: LateReply): void {
-    this.#lateReplyCount += 1;
-    const details = { address: this.address, command: late.command, reply: late.reply.kind };
-    this.#logger.debug(details, 'an answer came after its caller had given up');
-    try {
-      this.#options.onLateReply?.(late);
-    } catch (error) {
-      this.#logger.error({ address: this.address, error }, 'the late-reply hook threw');
-    }
+  #onReply(reply: Extract<QmpMessage, { readonly kind: 'return' | 'error' }>): void {
+    const fate = this.#queue.answer(reply.id, reply);
+    if (fate === 'unknown') this.#strays.addUnknown(reply.id);
   }
 
   #send(line: string): void {
@@ -400,5 +354,3 @@ function namingCaller(error: unknown): unknown {
   if (error instanceof QmplugError) Error.captureStackTrace(error, namingCaller);
   return error;
 }
-
-const isPowerOfTwo = (count: number) => (count & (count - 1)) === 0;

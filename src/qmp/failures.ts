@@ -3,13 +3,10 @@ import type { JsonObject } from '../json.js';
 import { excerpt } from '../text.js';
 import type { FailureEntry, RetryAdvice } from './failure-entry.js';
 import { FAILURE_TABLE } from './failure-table.js';
-import { VFIO_FAILURE_TABLE } from './vfio-failure-table.js';
 import type { ErrorReply } from './wire.js';
 
-const ENTRIES = [...FAILURE_TABLE, ...VFIO_FAILURE_TABLE] as const;
-
 /** `unknown` is a text that the tables do not have. */
-export type FailureKind = (typeof ENTRIES)[number]['kind'] | 'unknown';
+export type FailureKind = (typeof FAILURE_TABLE)[number]['kind'] | 'unknown';
 
 /** What an error reply means, in terms of our own. */
 export interface Failure {
@@ -39,7 +36,7 @@ function compile(text: string): RegExp {
   return new RegExp(`^${source}$`, 's');
 }
 
-const MATCHERS: readonly Matcher[] = ENTRIES.map((entry) => ({
+const MATCHERS: readonly Matcher[] = FAILURE_TABLE.map((entry) => ({
   entry,
   pattern: compile(entry.text),
 }));

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LastLook } from '../../src/hotplug/last-look.js';
 import type { VmLink } from '../../src/hotplug/vm-link.js';
 import type { AddDevice } from '../../src/plan/steps.js';
-import { openSession } from '../../src/qmp/client.js';
+import { openSession } from '../../src/qmp/connect.js';
 import type { QmpSession } from '../../src/qmp/session.js';
 import { identifyVm, vmKeyOf } from '../../src/vm/identity.js';
 import { ADDRESS, createHostWorld, openSimulatedVm, runTask, SECOND_ADDRESS } from './simulated.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { planBoot, type BootRequest } from '../../src/boot/index.js';
-import { connectQmp } from '../../src/qmp/client.js';
+import { connectQmp } from '../../src/qmp/connect.js';
 import { readVmSnapshot } from '../../src/vm/index.js';
 import { startQemu, type QemuOptions } from '../support/qemu.js';
 import { waitForNumberedBuses } from './numbered-buses.js';

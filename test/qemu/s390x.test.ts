@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connectQmp } from '../../src/qmp/client.js';
+import { connectQmp } from '../../src/qmp/connect.js';
 import { deviceAdd } from '../../src/qmp/commands.js';
 import { CliHome } from '../cli/run-cli.js';
 import { startQemu, type Qemu } from '../support/qemu.js';

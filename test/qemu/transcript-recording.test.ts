@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { connectTransport } from '../../src/qmp/connect-transport.js';
-import { openSession } from '../../src/qmp/client.js';
+import { openSession } from '../../src/qmp/connect.js';
 import type { QmpTransport } from '../../src/qmp/transport.js';
 import {
   compareTranscripts,

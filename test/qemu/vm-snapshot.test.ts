@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { planBoot } from '../../src/boot/index.js';
-import { connectQmp } from '../../src/qmp/client.js';
+import { connectQmp } from '../../src/qmp/connect.js';
 import type { QmpSession } from '../../src/qmp/session.js';
 import {
   guestAddressOf,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { QmpEvent } from '../../src/qmp/session.js';
-import { openSession } from '../../src/qmp/client.js';
+import { openSession } from '../../src/qmp/connect.js';
 import { FakeClock, settled } from './fake-clock.js';
 import {
   failedOpening,

@@ -1,5 +1,6 @@
 import type { ConnectError } from '../../src/errors.js';
-import { openSession, type QmpClient } from '../../src/qmp/client.js';
+import type { QmpClient } from '../../src/qmp/client.js';
+import { openSession } from '../../src/qmp/connect.js';
 import type { SessionOptions } from '../../src/qmp/session-options.js';
 import type { QmpTransport, TransportHandlers } from '../../src/qmp/transport.js';
 import { FakeClock, settled } from './fake-clock.js';

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../../src/logger.js';
-import { connectQmp } from '../../src/qmp/client.js';
+import { connectQmp } from '../../src/qmp/connect.js';
 import { connectTransport } from '../../src/qmp/connect-transport.js';
 import type { QmpTransport } from '../../src/qmp/transport.js';
 import { FakeClock } from './fake-clock.js';

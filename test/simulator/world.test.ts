@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openSession } from '../../src/qmp/client.js';
+import { openSession } from '../../src/qmp/connect.js';
 import {
   createWorld,
   gpuFunction,

@@ -1,7 +1,6 @@
-import type { FailureEntry } from './failure-entry.js';
+import type { FailureEntry } from '../failure-entry.js';
+import { BUG, WAIT_MIGRATION } from './remedies.js';
 
-const BUG = 'this is a fault of qmplug: please report it with the request';
-const WAIT_MIGRATION = 'wait until the migration has ended';
 const HOST_SETUP =
   'check the modules and the IOMMU: lsmod | grep vfio; ls /sys/kernel/iommu_groups; dmesg | tail';
 const RAISE_MEMLOCK =
@@ -12,7 +11,7 @@ const ADD = ['device_add'];
  * What QEMU's error texts mean, where `device_add` of a VFIO device fails.
  * Sources: QEMU 7.2.22 and 10.0.13 (run), 10.2.2 (read).
  */
-export const VFIO_FAILURE_TABLE = [
+export const VFIO_FAILURES = [
   {
     text: 'No provided host device',
     commands: ADD,
