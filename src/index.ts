@@ -10,16 +10,6 @@ export {
 } from './boot/index.js';
 export type { Clock } from './clock.js';
 export {
-  compileFilter,
-  runDoctor,
-  type CheckFilter,
-  type DoctorRequest,
-  type Evidence,
-  type Finding,
-  type Profile,
-  type Verdict,
-} from './doctor/index.js';
-export {
   createFileStore,
   Holds,
   isHoldOwner,
@@ -28,7 +18,6 @@ export {
   type StepReport,
 } from './engine/index.js';
 export * from './errors.js';
-export * from './host/setup/index.js';
 export {
   createHostEffects,
   explainSelector,

@@ -1,4 +1,5 @@
-import { escapeControl, type Finding, type Verdict } from '../index.js';
+import type { Finding, Verdict } from '../doctor/index.js';
+import { escapeControl } from '../index.js';
 
 const ORDER: readonly Verdict[] = ['fail', 'warn', 'unknown', 'skip', 'ok'];
 

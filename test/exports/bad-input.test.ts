@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as doctor from '../../src/doctor/index.js';
+import * as setup from '../../src/host/setup/index.js';
 import * as main from '../../src/index.js';
 import { QmplugError } from '../../src/errors.js';
 import * as qmp from '../../src/qmp/index.js';
@@ -121,11 +123,6 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   readHostSnapshot: TAKES_ALL,
   recoverHost: TAKES_ALL,
   renderTopology: TAKES_ALL,
-  compileFilter: { 'no such check': () => main.compileFilter({ only: ['frobnicate'] }) },
-  runDoctor: {
-    'no such check': () => main.runDoctor({ ...environment, skip: ['frobnicate'] }),
-    'no selector': () => main.runDoctor({ ...environment, device: 'gpu' }),
-  },
   selectDevice: {
     'no selector': () => main.selectDevice(main.createEnvironment(), 'gpu'),
     'a device that is not there': () => main.selectDevice(main.createEnvironment(), 'ffff:ff:1f.7'),
@@ -139,18 +136,6 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   resolveSelector: HANDLE,
   deviceOf: TAKES_ALL,
   guestAddressOf: TAKES_ALL,
-  parseDesiredState: {
-    'no JSON': () => main.parseDesiredState('{'),
-    'a list': () => main.parseDesiredState('[]'),
-    'a member that nobody knows': () => main.parseDesiredState('{"frobnicate":1}'),
-  },
-  readDesiredState: { null: () => main.readDesiredState(null) },
-  adoptItem: HANDLE,
-  applyHost: HANDLE,
-  planHost: HANDLE,
-  rollbackHost: HANDLE,
-  isRefused: TAKES_ALL,
-  createSetupHost: TAKES_ALL,
   changesBetween: TAKES_ALL,
   watchVm: HANDLE,
   'Vm.onEvent': TAKES_ALL,
@@ -448,7 +433,36 @@ const TESTING: Readonly<Record<string, Rows | string>> = {
   snapshotKernel: TAKES_ALL,
 };
 
-const TABLES = { '.': MAIN, './qmp': QMP, './testing': TESTING };
+const DOCTOR: Readonly<Record<string, Rows | string>> = {
+  compileFilter: { 'no such check': () => doctor.compileFilter({ only: ['frobnicate'] }) },
+  runDoctor: {
+    'no such check': () => doctor.runDoctor({ ...environment, skip: ['frobnicate'] }),
+    'no selector': () => doctor.runDoctor({ ...environment, device: 'gpu' }),
+  },
+};
+
+const HOST_SETUP: Readonly<Record<string, Rows | string>> = {
+  parseDesiredState: {
+    'no JSON': () => setup.parseDesiredState('{'),
+    'a list': () => setup.parseDesiredState('[]'),
+    'a member that nobody knows': () => setup.parseDesiredState('{"frobnicate":1}'),
+  },
+  readDesiredState: { null: () => setup.readDesiredState(null) },
+  adoptItem: HANDLE,
+  applyHost: HANDLE,
+  planHost: HANDLE,
+  rollbackHost: HANDLE,
+  isRefused: TAKES_ALL,
+  createSetupHost: TAKES_ALL,
+};
+
+const TABLES = {
+  '.': MAIN,
+  './qmp': QMP,
+  './doctor': DOCTOR,
+  './host-setup': HOST_SETUP,
+  './testing': TESTING,
+};
 
 async function refuses(attempt: Attempt): Promise<void> {
   const sent = ready.peer.requests.length;

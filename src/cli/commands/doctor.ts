@@ -1,13 +1,6 @@
 import type { Command } from 'commander';
-import {
-  compileFilter,
-  InputError,
-  parseSelector,
-  runDoctor,
-  type Finding,
-  type Profile,
-  type VmSnapshot,
-} from '../../index.js';
+import { compileFilter, runDoctor, type Finding, type Profile } from '../../doctor/index.js';
+import { InputError, parseSelector, type VmSnapshot } from '../../index.js';
 import type { CommandContext, RunWork } from '../command-context.js';
 import { EXIT } from '../exit-status.js';
 import { each, once, oneOf, text } from '../option-values.js';

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { adoptItem, escapeControl } from '../../../index.js';
+import { adoptItem } from '../../../host/setup/index.js';
+import { escapeControl } from '../../../index.js';
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
 import { text } from '../../option-values.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { applyHost, type ApplyResult } from '../../../index.js';
+import { applyHost, type ApplyResult } from '../../../host/setup/index.js';
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
 import { once, text } from '../../option-values.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { isRefused, planHost, type SetupPlan } from '../../../index.js';
+import { isRefused, planHost, type SetupPlan } from '../../../host/setup/index.js';
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
 import { toJson } from '../../to-json.js';

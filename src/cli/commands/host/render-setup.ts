@@ -1,4 +1,5 @@
-import { escapeControl, type SetupAction, type SetupItem, type SetupPlan } from '../../../index.js';
+import type { SetupAction, SetupItem, SetupPlan } from '../../../host/setup/index.js';
+import { escapeControl } from '../../../index.js';
 import { renderTable } from '../../table.js';
 
 /** A plan for people: where everything stands, what would be done, and what cannot be. */

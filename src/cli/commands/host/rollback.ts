@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { escapeControl, rollbackHost, type RollbackResult } from '../../../index.js';
+import { rollbackHost, type RollbackResult } from '../../../host/setup/index.js';
+import { escapeControl } from '../../../index.js';
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
 import { each, text } from '../../option-values.js';

@@ -2,14 +2,12 @@ import { readFileSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import type { Command } from 'commander';
 import {
-  createFileStore,
-  createHostEffects,
   createSetupHost,
-  InputError,
   parseDesiredState,
   type DesiredState,
   type SetupEnvironment,
-} from '../../../index.js';
+} from '../../../host/setup/index.js';
+import { createFileStore, createHostEffects, InputError } from '../../../index.js';
 import type { CommandContext } from '../../command-context.js';
 import { isDirectory } from '../../files.js';
 import { absolutePath, once, text } from '../../option-values.js';
