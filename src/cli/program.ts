@@ -83,7 +83,8 @@ const COMMANDS: readonly CommandEntry[] = [
 ];
 
 const HELP = `
-A VM is named by its QMP monitor: /run/vm.sock, unix:PATH, tcp:HOST:PORT or exec:COMMAND.
+A VM is named by its QMP monitor: /run/vm.sock, unix:PATH, tcp:HOST:PORT,
+ws://HOST:PORT (a bridge before a unix socket) or exec:COMMAND.
 A device is named by its address (0000:3b:00.0, 3b:00.0, a path below /sys) or described: id:10de:* numa:0
 
 Examples:

@@ -23,7 +23,7 @@ const QEMU_OPTIONS = /,(?:server|wait|reconnect|reconnect-ms|telnet|id)(?:=|,|$)
 
 /**
  * Reads an address: `unix:PATH`, `/absolute/path`, `tcp:HOST:PORT` (an IPv6 host in brackets),
- * `ws://...`, `wss://...` or `exec:COMMAND`.
+ * `ws://...`, `wss://...` (without a password: addresses are printed) or `exec:COMMAND`.
  *
  * @throws {InputError} `BAD_ADDRESS`
  */
@@ -86,10 +86,17 @@ function wsAddress(text: string): QmpAddress {
   } catch {
     throw badAddress(text, 'not a URL');
   }
+  if (url.hash !== '') throw badAddress(text, 'a WebSocket takes no fragment');
+  if (url.username !== '' || url.password !== '') {
+    throw new InputError('BAD_ADDRESS', 'A WebSocket address with a password in it', {
+      remedy:
+        'addresses are printed and logged: reach the bridge through a tunnel (ssh -L) instead',
+    });
+  }
   return { kind: 'ws', url: url.href };
 }
 
 const badAddress = (text: string, reason: string) =>
   new InputError('BAD_ADDRESS', `Not a QMP address: ${excerpt(JSON.stringify(text))}: ${reason}`, {
-    remedy: 'write unix:PATH, /absolute/path, tcp:HOST:PORT or exec:COMMAND',
+    remedy: 'write unix:PATH, /absolute/path, tcp:HOST:PORT, ws://HOST:PORT or exec:COMMAND',
   });

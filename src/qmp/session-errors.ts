@@ -36,7 +36,9 @@ export function silentPeer(address: string, deadlineMs: number): ConnectError {
     );
   }
   return new ConnectError('NO_GREETING', `${address}: no greeting within ${deadlineMs} ms`, {
-    remedy: 'run the command by hand: it should print a line that starts with {"QMP":',
+    remedy: /^wss?:/.test(address)
+      ? 'see that the bridge reaches the monitor, and that no other client holds that'
+      : 'run the command by hand: it should print a line that starts with {"QMP":',
     details,
   });
 }
@@ -44,7 +46,9 @@ export function silentPeer(address: string, deadlineMs: number): ConnectError {
 export function negotiationFailed(address: string, cause: unknown): ConnectError {
   return new ConnectError('NEGOTIATION_FAILED', `${address}: the negotiation failed`, {
     cause,
-    remedy: 'see the cause; a QEMU that has just started or is ending may need another try',
+    remedy: /^wss?:/.test(address)
+      ? "QEMU's own WebSocket monitor leaves commands lying: put a bridge before a unix socket"
+      : 'see the cause; a QEMU that has just started or is ending may need another try',
     details: { address },
   });
 }

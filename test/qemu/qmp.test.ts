@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdtemp, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -38,6 +38,7 @@ import {
   type QmpClient,
   ALLOWED_COMMANDS,
 } from '../../src/qmp/index.js';
+import { wsBridge } from '../qmp/ws-bridge.js';
 
 const PERIPHERAL = '/machine/peripheral';
 
@@ -85,6 +86,38 @@ const testdev = (id: string, port: string): { driver: string; id: string } & Jso
   bus: port,
   addr: '0x0',
 });
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** A QEMU whose only monitor is a WebSocket of its own. */
+async function startWebSocketMonitor(port: number): Promise<{ end(): Promise<void> }> {
+  const chardev = `socket,id=m,host=127.0.0.1,port=${port},server=on,wait=off,websocket=on`;
+  const args = ['-machine', 'none', '-nodefaults', '-display', 'none', '-chardev', chardev];
+  const child = spawn('qemu-system-x86_64', [...args, '-mon', 'chardev=m,mode=control'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  const listens = () => listening(port);
+  await vi.waitFor(listens, { timeout: 30_000, interval: 10 });
+  return {
+    end: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+/** Looks without connecting: this monitor serves one client in its life. */
+async function listening(port: number): Promise<void> {
+  const hex = port.toString(16).toUpperCase().padStart(4, '0');
+  expect(await readFile('/proc/net/tcp', 'utf8')).toContain(`0100007F:${hex} 00000000:0000 0A`);
+}
+
 /** Under -S nothing answers an ACPI unplug but a reset, which completes it. */
 async function unplug(session: QmpClient, id: string): Promise<void> {
   using events = new EventSubscription(session, {
@@ -117,6 +150,29 @@ describe('the client on a real QEMU', () => {
     expect(JSON.stringify(one).length).toBeGreaterThan(150_000);
     expect(other).toEqual(one);
     expect(await queryPci(pretty)).toEqual(await queryPci(plain));
+  });
+
+  it('is reached through a WebSocket bridge, a reply of 200 KB included', async () => {
+    await using bridge = await wsBridge(socket('main'));
+    await using session = await connectQmp(bridge.url);
+    expect(JSON.stringify(await queryQmpSchema(session)).length).toBeGreaterThan(150_000);
+    expect(await queryTarget(session)).toBe('x86_64');
+  });
+
+  it('says what to do where QEMU leaves the commands of its own WebSocket lying', async () => {
+    const port = await freePort();
+    const websocket = await startWebSocketMonitor(port);
+    try {
+      const error: unknown = await connectQmp(`ws://127.0.0.1:${port}/`, {
+        negotiationDeadlineMs: 1_000,
+      }).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({
+        code: 'NEGOTIATION_FAILED',
+        remedy: expect.stringContaining('bridge') as string,
+      });
+    } finally {
+      await websocket.end();
+    }
   });
 
   it('pipelines, and every answer finds its caller', async () => {

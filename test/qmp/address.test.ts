@@ -61,6 +61,8 @@ describe('parseAddress', () => {
     'tcp:ho st:1',
     'tcp:host:4444,server=on',
     'ws://',
+    'ws://host:5700/#part',
+    'ws://user:secret@host:5700/',
     'http://host/',
     'exec:',
     "exec:sh -c 'x",

@@ -259,14 +259,6 @@ describe('a command', () => {
   });
 });
 
-it('knows WebSocket addresses and refuses them with a way out', async () => {
-  await expect(connectTransport('ws://host:5700/')).rejects.toMatchObject({
-    name: 'InputError',
-    code: 'BAD_ADDRESS',
-    remedy: expect.stringContaining('exec:') as string,
-  });
-});
-
 function listenAndClose(transport: QmpTransport): { readonly heard: Heard } {
   const heard = listen(transport);
   transport.close();
