@@ -31,6 +31,8 @@ export interface Mdev {
   readonly type: string;
   readonly group: number | undefined;
   readonly driver: string | undefined;
+  /** The VFIO interface of its type, which is also the name of QEMU's device: `vfio-ccw`. */
+  readonly deviceApi: string | undefined;
 }
 
 const PARENTS = '/sys/class/mdev_bus';
@@ -81,6 +83,7 @@ export async function readMdev(effects: HostEffects, uuid: string): Promise<Mdev
     type: (await readLinkName(effects, `${mdevPath(uuid)}/mdev_type`)) ?? '',
     group: group === undefined ? undefined : Number(group),
     driver: await readLinkName(effects, `${mdevPath(uuid)}/driver`),
+    deviceApi: await readAttribute(effects, `${mdevPath(uuid)}/mdev_type/device_api`),
   };
 }
 

@@ -3,7 +3,7 @@ import type { HostEffects } from '../host/effects.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { rememberReads } from '../host/inventory/index.js';
 import { isMdevUuid } from '../host/mdev-name.js';
-import { readMdev } from '../host/mdev.js';
+import { readMdev, type Mdev } from '../host/mdev.js';
 import {
   isAddress,
   isExplicit,
@@ -16,7 +16,7 @@ import { isVgpu } from '../host/vgpu.js';
 import type { HostSnapshot } from '../host/types.js';
 import { compareBdf, toBdf, type Bdf } from '../pci/pci-address.js';
 import { expandMembers, type Members } from '../plan/members.js';
-import type { PlanRequest } from '../plan/request.js';
+import { MDEV_DRIVERS, type MdevDriver, type PlanRequest } from '../plan/request.js';
 import { isDeviceId } from '../qmp/argument-kinds.js';
 import type { VmIdentity, VmKey } from '../vm/types.js';
 import type { Environment } from './environment.js';
@@ -86,11 +86,22 @@ async function resolveMdev(
     });
   }
   const { group } = mdev;
+  const driver = driverOf(mdev);
   const host = await lookCloser(effects, await readHostSnapshot(effects), {
     holders: [group],
     vmPid: vm.kind === 'process' ? vm.pid : undefined,
   });
-  return { request: { kind: 'mdev', uuid, group, ...common }, host };
+  return { request: { kind: 'mdev', uuid, group, driver, ...common }, host };
+}
+
+function driverOf({ uuid, deviceApi }: Mdev): MdevDriver {
+  // Kernels without the attribute have mediated PCI functions only.
+  const driver = MDEV_DRIVERS.find((name) => name === (deviceApi ?? 'vfio-pci'));
+  if (driver !== undefined) return driver;
+  throw new RefusedError('NO_MDEV', `${uuid} speaks ${deviceApi}, which no device of QEMU takes`, {
+    remedy: `choose a type whose device_api is one of ${MDEV_DRIVERS.join(', ')}: qmplug host mdev list`,
+    details: { device: uuid, deviceApi: deviceApi ?? null },
+  });
 }
 
 async function resolveHostDevice(

@@ -19,18 +19,19 @@ interface PlaceRequest {
   readonly bus: BusKind;
   /** A port named by the user; on a channel subsystem also an address, `fe.1.0042`. */
   readonly port: string | undefined;
-  /** Where they are not known, any port is as good as another. */
   readonly bars: Known<readonly Bar[]>;
+  /** Where the BARs or the windows are not known, any port is as good as another. */
+  readonly mayGuess: boolean;
 }
 
 /**
- * Where an emulated device goes.
+ * Where a device goes that has a place to itself: an emulated one, or an mdev.
  *
  * @throws {RefusedError} as `allocatePort`, and `PORT_OCCUPIED` for an address that is taken.
  */
 export function placeIn(
   vm: VmSnapshot,
-  { what, bus, port: named, bars }: PlaceRequest,
+  { what, bus, port: named, bars, mayGuess }: PlaceRequest,
 ): PlannedPlace {
   const devno = bus === 'ccw' && named !== undefined && isDevno(named) ? named : undefined;
   const port = allocatePort(
@@ -41,10 +42,12 @@ export function placeIn(
       port: devno === undefined ? named : `ccw${parseDevno(devno).ssid}`,
       numaNode: -1,
       bootOptions: bootOptionsForBars(orElse(bars, [])),
-      fit: (candidate) => (bars.known ? fitOnPort(candidate, bars.value) : { kind: 'fits' }),
+      fit: (candidate) => {
+        if (bars.known) return fitOnPort(candidate, bars.value);
+        return mayGuess ? { kind: 'fits' } : { kind: 'unknown', why: bars.reason };
+      },
     },
-    // Nothing of the host is at stake: what does not fit after all is told, or taken out again.
-    { taken: new Set(), allowUnknownWindow: true },
+    { taken: new Set(), allowUnknownWindow: mayGuess },
   );
   switch (bus) {
     case 'pci':

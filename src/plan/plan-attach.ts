@@ -1,5 +1,6 @@
 import { InputError, RefusedError } from '../errors.js';
 import type { JsonObject, JsonValue } from '../json.js';
+import { known, unknown } from '../known.js';
 import { formatFunctionId } from '../pci/function-id.js';
 import { fitsHostProperty, parseBdf, type Bdf } from '../pci/pci-address.js';
 import { snapshotHash } from '../vm/hash.js';
@@ -122,7 +123,7 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
 /** A mediated device has a driver and a group of its own, so there is nothing to bind. */
 function planMdev(request: MdevAttachRequest, world: World): AttachPlanning {
   const { vm, host, planId, reservations, quarantine } = world;
-  const { uuid, group } = request;
+  const { uuid, group, driver } = request;
   if (host === undefined) throw new InputError('BAD_ARGUMENT', 'The host was not read');
   const already = alreadyAttached({ ...request, targets: [uuid] }, world);
   if (already !== undefined) return already;
@@ -133,29 +134,28 @@ function planMdev(request: MdevAttachRequest, world: World): AttachPlanning {
   checkOwner(group, [uuid], claim, host);
   const id = formatFunctionId({ group, index: 0 });
   refuseTakenId(id, vm);
-  const port = allocatePort(
-    vm,
-    {
-      what: uuid,
-      port: request.port,
-      numaNode: -1,
-      bootOptions: '--window SIZE',
-      fit: () => ({ kind: 'unknown', why: 'the BARs of a mediated device show only in a VM' }),
-    },
-    { taken: new Set(), allowUnknownWindow: request.allow.has('unknown-window') },
-  );
+  const bus = busKindOf(driver);
   const add: AddDevice = {
     kind: 'AddDevice',
     id,
-    driver: 'vfio-pci',
-    ...placeOnPci(port, 0),
+    driver,
+    ...placeIn(vm, {
+      what: uuid,
+      bus,
+      port: request.port,
+      bars: bus === 'pci' ? unknown('the BARs of a mediated device show only in a VM') : known([]),
+      mayGuess: request.allow.has('unknown-window'),
+    }),
     host: uuid,
     properties: { sysfsdev: mdevPath(uuid) },
     deadlineMs: vfioAddDeadlineMs(vm.ramBytes.known ? vm.ramBytes.value : undefined, []),
   };
+  // Channels and queues pin the pages of a request, not the guest's RAM.
+  const memlockBytes = bus === 'pci' ? memlockNeed(vm, 1) : undefined;
   const steps: readonly HotplugStep[] = [
     { kind: 'ReserveGroup', group, planId },
-    { kind: 'GrantAccess', group, qemuPid, memlockBytes: memlockNeed(vm, 1) },
+    { kind: 'GrantAccess', group, qemuPid, memlockBytes },
+    ...zpciFor(request, vm, [add]),
     add,
   ];
   return attachPlan(request, world, steps, { hosts: [uuid], device: undefined });
@@ -187,6 +187,8 @@ function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
     bus: busKindOf(driver),
     port: request.port,
     bars,
+    // Nothing of the host is at stake: what does not fit after all is told, or taken out again.
+    mayGuess: true,
   });
   const judgeBars = !bars.known && place.devfn !== undefined;
   const add: AddDevice = {

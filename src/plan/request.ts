@@ -43,6 +43,14 @@ export interface MdevAttachRequest extends CommonRequest {
   readonly kind: 'mdev';
   readonly uuid: string;
   readonly group: number;
+  readonly driver: MdevDriver;
 }
+
+/**
+ * QEMU's devices for a mediated device: a PCI function, a channel device (unproven with hardware) or the
+ * crypto queues of a matrix (unproven with hardware).
+ */
+export const MDEV_DRIVERS = ['vfio-pci', 'vfio-ccw', 'vfio-ap'] as const;
+export type MdevDriver = (typeof MDEV_DRIVERS)[number];
 
 export type PlanRequest = VfioRequest | MdevAttachRequest | EmulatedRequest;

@@ -334,7 +334,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
     good: [],
     bad: {
       '--device': ['', 'gpu', '3b:00', '0000:3b:20.0', '../../etc'],
-      '--vm': ['', 'vm', 'tcp:x:0', 'ws://localhost/'],
+      '--vm': ['', 'vm', 'tcp:x:0', 'ws://me:secret@localhost/'],
       '--only': ['', 'frobnicate', 'iommu.frobnicate', '[', 'iommu.[', '../x'],
       '--skip': ['', 'frobnicate', ']', '\\'],
       '--profile': ['', 'Static', 'cold'],

@@ -3,10 +3,10 @@ import { formatDevno, parseDevno } from '../../src/ccw/index.js';
 import { known } from '../../src/known.js';
 import { planAttach } from '../../src/plan/plan-attach.js';
 import { planForeignDetach } from '../../src/plan/plan-detach.js';
-import type { EmulatedRequest } from '../../src/plan/request.js';
+import type { EmulatedRequest, MdevDriver } from '../../src/plan/request.js';
 import type { AddDevice, HotplugStep } from '../../src/plan/steps.js';
 import type { Port, VmDevice, VmSnapshot, ZpciFunction } from '../../src/vm/types.js';
-import { aPort, aVm, aVmDevice, aWorld } from '../support/snapshots.js';
+import { aHost, aPort, aVm, aVmDevice, aWorld } from '../support/snapshots.js';
 
 const NONE: ReadonlySet<string> = new Set();
 const CHANNEL = '/machine/virtual-css-bridge/virtual-css';
@@ -86,6 +86,23 @@ describe('slots of a bridge', () => {
 });
 
 describe('an s390x VM', () => {
+  const AP = aPort('ap', {
+    kind: 'ap-bus',
+    busPath: '/machine/ap-bridge/ap-bus',
+    busName: 'ap-bus',
+    mechanism: known('ap'),
+    path: [],
+  });
+  const UUID = '11111111-2222-3333-4444-555555555555';
+  const lend = (driver: MdevDriver, vm: VmSnapshot, port?: string) => {
+    const request = { kind: 'mdev', uuid: UUID, group: 4, driver, port, allow: NONE } as const;
+    const planning = planAttach(
+      { ...request, awaitPlaced: false },
+      aWorld({ vm, host: aHost([]) }),
+    );
+    return planning.kind === 'plan' ? planning.plan.steps : [];
+  };
+
   const sets = [0, 1, 2, 3].map((ssid) =>
     aPort(`ccw${ssid}`, {
       kind: 'ccw-bridge',
@@ -146,6 +163,52 @@ describe('an s390x VM', () => {
     expect(() => emulate('virtio-rng-ccw', 'new')(aVm([aPort('rp0')]))).toThrow(
       /no channel subsystem/,
     );
+  });
+
+  it('lends a subchannel as a channel device, with a number of its own', () => {
+    const vm = vmWith([channelDevice('a', 'fe.0.0000')]);
+    expect(lend('vfio-ccw', vm).map(({ kind }) => kind)).toEqual([
+      'ReserveGroup',
+      'GrantAccess',
+      'AddDevice',
+    ]);
+    expect(addOf(lend('vfio-ccw', vm))).toMatchObject({
+      id: 'vfio_device_4_0',
+      driver: 'vfio-ccw',
+      port: 'ccw0',
+      bus: 'virtual-css',
+      addr: 'fe.0.0001',
+      devfn: undefined,
+      host: UUID,
+      properties: { sysfsdev: `/sys/bus/mdev/devices/${UUID}` },
+    });
+    expect(addOf(lend('vfio-ccw', vm, 'fe.1.1234'))).toMatchObject({ addr: 'fe.1.1234' });
+    expect(() => lend('vfio-ccw', vm, 'pci.0.0')).toThrow(/is not for 1111/);
+  });
+
+  it('lends one matrix of crypto queues, where the machine has the bus for it', () => {
+    const vm = { ...vmWith([]), ports: [...sets, ...pciSlots, AP] };
+    expect(addOf(lend('vfio-ap', vm))).toMatchObject({
+      driver: 'vfio-ap',
+      port: 'ap',
+      addr: '',
+      devfn: undefined,
+      properties: { sysfsdev: `/sys/bus/mdev/devices/${UUID}` },
+    });
+    const taken = { ...vm, ports: [{ ...AP, occupants: ['/machine/peripheral/other'] }] };
+    for (const without of [taken, vmWith([])]) {
+      expect(() => lend('vfio-ap', without)).toThrow(
+        expect.objectContaining({ code: 'NO_FREE_PORT' }),
+      );
+    }
+  });
+
+  it('pins the RAM of the guest for a PCI function only', () => {
+    const access = (driver: MdevDriver, vm: VmSnapshot) =>
+      lend(driver, vm).find((step) => step.kind === 'GrantAccess');
+    const vm = { ...vmWith([]), ports: [...sets, AP] };
+    expect(access('vfio-ccw', vm)).toMatchObject({ group: 4, memlockBytes: undefined });
+    expect(access('vfio-ap', vm)).toMatchObject({ group: 4, memlockBytes: undefined });
   });
 
   it('takes one channel device out of a set and leaves the others', () => {
