@@ -27,6 +27,17 @@ const STALLED_MS = 20_000;
 const QUIET_MS = 300;
 /** The controller polls after 20 ms (see stillClock); the real time is as good as any. */
 const SOON_MS = 20;
+/** What runs each machine; `program` is that of a version, `binary` the installed one. */
+const PROGRAM_OF = {
+  q35: {},
+  pc: { machine: 'pc' },
+  virt: { machine: 'virt', program: 'qemu-system-aarch64', binary: 'qemu-system-aarch64' },
+  's390-ccw-virtio': {
+    machine: 's390-ccw-virtio',
+    program: 'qemu-system-s390x',
+    binary: 'qemu-system-s390x',
+  },
+};
 
 const library = { ...qmplug, ...testing };
 const { values, positionals: wanted } = parseArgs({
@@ -88,8 +99,13 @@ function versionsOf(given) {
  */
 async function record(scenario, version) {
   const { machine, steps, events, leaves } = scenario;
-  const { ports, hotplug, args = [] } = machine;
-  const options = { version, hotplug, args: [...ports.flatMap(rootPort), ...args] };
+  const { kind = 'q35', ports = [], hotplug, args = [] } = machine;
+  const options = {
+    version,
+    hotplug,
+    ...PROGRAM_OF[kind],
+    args: [...ports.flatMap(rootPort), ...args],
+  };
   const modules = machine.guest;
   const guest = modules ? await bootGuest({ ...options, modules }) : undefined;
   const qemu = guest?.qemu ?? (await startQemu({ ...options, paused: true }));
@@ -103,16 +119,16 @@ async function record(scenario, version) {
     );
     assert.deepEqual(run.events, events);
     assert.equal(run.hostAfter, run.hostBefore, 'the host is not as it was');
-    assert.deepEqual(await devicesIn(qemu, ports), leaves);
+    assert.deepEqual(await devicesIn(qemu), leaves);
     const release = await versionOf(qemu);
     const header = {
       qmplug: 1,
       qemu: release,
-      machine: 'q35',
+      machine: kind,
       scenario: scenario.name,
       origin: 'recorded',
     };
-    const path = join(FIXTURES, release, 'q35', `${scenario.name}.jsonl`);
+    const path = join(FIXTURES, release, kind, `${scenario.name}.jsonl`);
     return { path, transcript: { header, entries } };
   } finally {
     await qemu.kill();
@@ -180,7 +196,7 @@ function rootPort(id, index) {
  */
 async function devicesIn(qemu) {
   const entries = await qemu.qmp.execute('qom-list', { path: '/machine/peripheral' });
-  const isPort = (type) => /^child<(pcie-root-port|xio3130-downstream)>$/.test(type);
+  const isPort = (type) => /^child<(pcie-root-port|xio3130-downstream|pci-bridge)>$/.test(type);
   return entries
     .filter(({ type }) => type.startsWith('child<') && !isPort(type))
     .map(({ name }) => name)

@@ -249,8 +249,8 @@ function nameEvent({ event, data }) {
  * @param {Scenario} scenario
  * @param {Library} library
  */
-function makeHost({ host: functions }, { createWorld }) {
-  if (functions === undefined) {
+function makeHost({ host: functions, mdevs: mdev }, { createWorld }) {
+  if (functions === undefined && mdev === undefined) {
     const touch = (/** @type {unknown} */ _, /** @type {string | symbol} */ method) => {
       throw new Error(`the host was touched: ${String(method)}`);
     };
@@ -261,8 +261,15 @@ function makeHost({ host: functions }, { createWorld }) {
   const world = createWorld({
     seed: 0,
     qemu: [],
-    host: { functions, processes: [{ pid: QEMU_PID, command: 'qemu-system-x86' }] },
+    host: {
+      functions: functions ?? [],
+      processes: [{ pid: QEMU_PID, command: 'qemu-system' }],
+      ...(mdev && {
+        mdevParents: { [mdev.parent]: { [mdev.type]: { capacity: 1, deviceApi: mdev.api } } },
+      }),
+    },
   });
+  if (mdev) world.kernel.createMdev(mdev.parent, mdev.type, mdev.uuid);
   const stop = world.clock.automatic();
   return { effects: world.startController().effects, snapshot: () => world.snapshot(), stop };
 }

@@ -1,8 +1,9 @@
 // What a recorded scenario is made of: a machine, what is done to it in turn, and what comes of it.
 
 /**
- * @typedef {object} Machine a q35
- * @property {readonly string[]} ports ids of its root ports, in the order of their slots from 2
+ * @typedef {object} Machine
+ * @property {'q35' | 'pc' | 'virt' | 's390-ccw-virtio'} [kind] default `q35`; `virt` is that of Arm
+ * @property {readonly string[]} [ports] ids of its root ports, in the order of their slots from 2
  * @property {'acpi' | 'native'} [hotplug] default `acpi`
  * @property {readonly string[]} [guest] boots a Linux guest with these drivers; without it the machine
  * stays paused
@@ -34,6 +35,14 @@
  */
 
 /**
+ * @typedef {object} MdevOfHost
+ * @property {string} parent
+ * @property {string} type
+ * @property {'vfio-ccw' | 'vfio-ap'} api
+ * @property {string} uuid
+ */
+
+/**
  * @typedef {object} Scenario
  * @property {string} name of its fixture
  * @property {string} shows the rule that it pins
@@ -42,6 +51,7 @@
  * which it comes out otherwise
  * @property {readonly import('../../src/testing.js').FunctionConfig[]} [host] functions of the host, which is
  * simulated while recording too; without any the host must not be touched
+ * @property {MdevOfHost} [mdevs] a mediated device of that host
  * @property {readonly Step[]} steps
  * @property {readonly string[]} events all that QEMU says of itself, in order: `RESET`, `DEVICE_DELETED d0`
  * @property {readonly string[]} leaves ids in the VM at the end, ports apart, sorted

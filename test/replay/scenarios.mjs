@@ -3,6 +3,7 @@ import { attachScenarios } from './attach-scenarios.mjs';
 import { detachScenarios } from './detach-scenarios.mjs';
 import { foreignScenarios } from './foreign-scenarios.mjs';
 import { guestScenarios } from './guest-scenarios.mjs';
+import { machineScenarios } from './machine-scenarios.mjs';
 import { nativeScenarios } from './native-scenarios.mjs';
 
 /** @type {readonly import('./scenario.mjs').Scenario[]} */
@@ -12,4 +13,5 @@ export const SCENARIOS = [
   ...foreignScenarios,
   ...guestScenarios,
   ...nativeScenarios,
+  ...machineScenarios,
 ];

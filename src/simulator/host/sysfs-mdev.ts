@@ -77,9 +77,9 @@ function parentDirectory(kernel: Kernel, parent: string): DirectoryNode {
 
 function deviceDirectory(kernel: Kernel, { uuid, parent, type, fn }: Mdev): DirectoryNode {
   return directory({
-    mdev_type: () => link(`../../../../class/mdev_bus/${parent}/mdev_supported_types/${type}`),
-    iommu_group: () => link(`../../../../kernel/iommu_groups/${fn.config.group ?? 0}`),
-    driver: () => link('../../../../bus/mdev/drivers/vfio_mdev'),
+    mdev_type: () => link(`../../../../../class/mdev_bus/${parent}/mdev_supported_types/${type}`),
+    iommu_group: () => link(`../../../../../kernel/iommu_groups/${fn.config.group ?? 0}`),
+    driver: () => link('../../../../../bus/mdev/drivers/vfio_mdev'),
     remove: () => control((data) => (data.trim() === '1' ? kernel.removeMdev(uuid) : undefined)),
   });
 }
