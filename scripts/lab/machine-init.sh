@@ -13,6 +13,8 @@ until [ -c "$agent" ]; do sleep 0.1; done
 exec 3<>"$agent"
 # A virtio port is no terminal.
 case $agent in /dev/vport*) ;; *) stty -F "$agent" raw -echo ;; esac
+# OVMF draws its screen on every serial port and ends no line.
+echo >&3
 
 # Prints every PCI function: address, ids, class, driver, and the lines of its resource file.
 list_pci() {

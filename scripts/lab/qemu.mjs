@@ -19,7 +19,7 @@ import { RawQmp } from './raw-qmp.mjs';
  * @property {number} [memoryMiB] default 128
  * @property {number} [processors] default 1
  * @property {'acpi' | 'native'} [hotplug] how the ports of a q35 reach the guest; default `acpi`
- * @property {'seabios' | 'ovmf'} [firmware] default `seabios`; OVMF needs more than 30 s under TCG
+ * @property {'seabios' | 'ovmf'} [firmware] default `seabios`; OVMF takes ten seconds longer
  * @property {boolean} [paused] starts with `-S`
  * @property {number} [deadlineMs] until the machine is built; default 30,000
  */

@@ -17,8 +17,7 @@ interface Attached {
 }
 
 /** One port made for a 128 GiB BAR, and one left to the firmware. */
-describe('a 128 GiB BAR, ports made by SeaBIOS', () => {
-  const firmware = 'seabios';
+describe.each(['seabios', 'ovmf'] as const)('a 128 GiB BAR, ports for %s', (firmware) => {
   const home = new CliHome();
   let guest: Guest;
   beforeAll(async () => {
@@ -29,7 +28,7 @@ describe('a 128 GiB BAR, ports made by SeaBIOS', () => {
       memoryBytes: 512n << 20n,
       barsPerPort: [[BAR], []],
     });
-    guest = await bootGuest({ args, memoryMiB: 512, physBits: 40 });
+    guest = await bootGuest({ args, firmware, memoryMiB: 512, physBits: 40 });
   });
   afterAll(async () => {
     await guest.kill();
