@@ -1,14 +1,16 @@
 import type { HostEffects } from './effects.js';
 import { HostIoError } from './effects.js';
-import { ifPresent, isMissing, mapBounded } from './reading.js';
+import { ifPresent, isDenied, isMissing, mapBounded } from './reading.js';
 import { listProcesses } from './process.js';
 
 /** Who has which file open, as far as we may look. */
 export interface OpenFiles {
   /** Processes by the target of their descriptors: `/dev/vfio/17`, `socket:[4711]`. */
   readonly holders: ReadonlyMap<string, readonly number[]>;
-  /** Processes whose descriptors we may not see. */
+  /** Processes whose descriptors could not be read. */
   readonly hidden: readonly number[];
+  /** The first failure among them that was no refusal, and so may pass. */
+  readonly failure: HostIoError | undefined;
 }
 
 const PROCESSES_AT_ONCE = 16;
@@ -23,6 +25,7 @@ export async function readOpenFiles(
 ): Promise<OpenFiles> {
   const holders = new Map<string, number[]>();
   const hidden: number[] = [];
+  let failure: HostIoError | undefined;
   await mapBounded(pids ?? (await listProcesses(effects)), PROCESSES_AT_ONCE, async (pid) => {
     try {
       const targets = new Set(await readTargets(effects, pid));
@@ -33,10 +36,12 @@ export async function readOpenFiles(
       }
     } catch (error) {
       if (!(error instanceof HostIoError)) throw error;
-      if (!isMissing(error)) hidden.push(pid);
+      if (isMissing(error)) return;
+      hidden.push(pid);
+      if (!isDenied(error)) failure ??= error;
     }
   });
-  return { holders, hidden };
+  return { holders, hidden, failure };
 }
 
 async function readTargets(effects: HostEffects, pid: number): Promise<readonly string[]> {

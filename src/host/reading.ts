@@ -9,6 +9,11 @@ export function isMissing(error: unknown): boolean {
   return error instanceof HostIoError && MISSING.includes(error.errno);
 }
 
+/** Whether the failure says that we may not look: it stays so, unlike one that may pass. */
+export function isDenied(error: unknown): boolean {
+  return error instanceof HostIoError && (error.errno === 'EACCES' || error.errno === 'EPERM');
+}
+
 /** `undefined` where the thing does not exist; any other failure is passed on. */
 export async function ifPresent<T>(reading: Promise<T>): Promise<T | undefined> {
   try {

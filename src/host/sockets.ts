@@ -1,10 +1,10 @@
 import { posix } from 'node:path';
 import type { Owner } from '../engine/owner.js';
-import type { HostEffects } from './effects.js';
+import { HostIoError, type HostEffects } from './effects.js';
 import { describeBlindness } from './holders.js';
 import { readOpenFiles, type OpenFiles } from './open-files.js';
 import { listProcesses, readProcess } from './process.js';
-import { ifPresent, isMissing, mapBounded, reasonOf } from './reading.js';
+import { ifPresent, isDenied, isMissing, mapBounded, reasonOf } from './reading.js';
 
 export type SocketProcess = Owner & { readonly command: string };
 
@@ -14,7 +14,10 @@ export type SocketOwner =
   /** Several share the listening socket, or two sockets carry the same path; none is proven. */
   | { readonly kind: 'several'; readonly processes: readonly SocketProcess[] }
   | { readonly kind: 'none'; readonly reason: string }
-  | { readonly kind: 'unknown'; readonly reason: string };
+  /** Not everything may be seen from here, and that stays so. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+  /** A look failed that may well succeed the next time. */
+  | { readonly kind: 'unreadable'; readonly failure: HostIoError };
 
 interface ListeningSocket {
   readonly inode: string;
@@ -48,6 +51,7 @@ export async function findSocketOwner(effects: HostEffects, path: string): Promi
     const tables = await readSocketTables(effects);
     const candidates = tables.sockets.filter((socket) => mayBe(socket.path, path, wanted));
     if (candidates.length === 0) {
+      if (tables.failure !== undefined) return { kind: 'unreadable', failure: tables.failure };
       return tables.complete
         ? { kind: 'none', reason: `no process listens on ${path}` }
         : { kind: 'unknown', reason: `not every network namespace could be searched for ${path}` };
@@ -57,12 +61,15 @@ export async function findSocketOwner(effects: HostEffects, path: string): Promi
     const [first, ...others] = processes;
     if (first !== undefined && others.length === 0) return { kind: 'one', process: first };
     if (first !== undefined) return { kind: 'several', processes };
+    if (files.failure !== undefined) return { kind: 'unreadable', failure: files.failure };
     const blindness = await describeBlindness(effects, files);
     return blindness === undefined
       ? { kind: 'none', reason: `no process listens on ${path}` }
       : { kind: 'unknown', reason: blindness };
   } catch (error) {
-    return { kind: 'unknown', reason: reasonOf(error) };
+    const reason = reasonOf(error);
+    const mayPass = error instanceof HostIoError && !isDenied(error) && !isMissing(error);
+    return mayPass ? { kind: 'unreadable', failure: error } : { kind: 'unknown', reason };
   }
 }
 
@@ -103,26 +110,31 @@ async function isBoundAt(
 }
 
 /** The tables of our own and of every other visible network namespace. */
-async function readSocketTables(
-  effects: HostEffects,
-): Promise<{ readonly sockets: readonly ListeningSocket[]; readonly complete: boolean }> {
+async function readSocketTables(effects: HostEffects): Promise<{
+  readonly sockets: readonly ListeningSocket[];
+  readonly complete: boolean;
+  readonly failure: HostIoError | undefined;
+}> {
   const sockets = [...parseListeningSockets(await effects.read('/proc/net/unix'))];
   const own = await ifPresent(effects.readlink('/proc/self/ns/net'));
   const namespaces = new Map<string, number>();
   let complete = true;
+  let failure: HostIoError | undefined;
   await mapBounded(await listProcesses(effects), 32, async (pid) => {
     try {
       const namespace = await effects.readlink(`/proc/${pid}/ns/net`);
       if (namespace !== own) namespaces.set(namespace, pid);
     } catch (error) {
-      if (!isMissing(error)) complete = false;
+      if (isMissing(error)) return;
+      complete = false;
+      if (error instanceof HostIoError && !isDenied(error)) failure ??= error;
     }
   });
   for (const pid of namespaces.values()) {
     const text = await ifPresent(effects.read(`/proc/${pid}/net/unix`));
     if (text !== undefined) sockets.push(...parseListeningSockets(text));
   }
-  return { sockets, complete };
+  return { sockets, complete, failure };
 }
 
 const MAX_LINKS = 40;
@@ -153,8 +165,9 @@ async function readLinkOrNone(effects: HostEffects, path: string): Promise<strin
   try {
     return await effects.readlink(path);
   } catch (error) {
-    // EINVAL: it is no link. Whatever else: what cannot be followed is taken as it stands.
-    reasonOf(error);
-    return undefined;
+    // EINVAL: it is no link. What may not be followed is taken as it stands.
+    const isNoLink = error instanceof HostIoError && error.errno === 'EINVAL';
+    if (isNoLink || isMissing(error) || isDenied(error)) return undefined;
+    throw error;
   }
 }

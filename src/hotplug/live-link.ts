@@ -68,11 +68,13 @@ class LiveLink implements VmLink {
   async #reconnect(): Promise<QmpSession> {
     if (await this.isGone()) throw this.#gone();
     const session = await this.#options.connect();
-    // Another VM may have taken the address while nobody was connected.
-    const identity = await this.#options.identify();
-    if (vmKeyOf(identity) !== this.key) {
+    try {
+      // Another VM may have taken the address while nobody was connected.
+      const identity = await this.#options.identify();
+      if (vmKeyOf(identity) !== this.key) throw this.#gone();
+    } catch (error) {
       await session.close();
-      throw this.#gone();
+      throw error;
     }
     return this.#adopt(session);
   }

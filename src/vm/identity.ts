@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { InputError, RefusedError } from '../errors.js';
-import type { HostEffects } from '../host/effects.js';
+import { HostError, InputError, RefusedError } from '../errors.js';
+import { HostIoError, type HostEffects } from '../host/effects.js';
 import { readProcess } from '../host/process.js';
+import { isDenied, isMissing } from '../host/reading.js';
 import { findSocketOwner, type SocketProcess } from '../host/sockets.js';
 import { formatAddress, parseAddress, type QmpAddress } from '../qmp/address.js';
 import { excerpt } from '../text.js';
@@ -19,6 +20,8 @@ export interface IdentifyOptions {
  * @param address any that `parseAddress` reads.
  * @throws {InputError} `BAD_ADDRESS`; `BAD_ARGUMENT` where `qemuPid` is no VMM, or not the one that listens.
  * @throws {RefusedError} `VM_GONE` where there is no process `qemuPid`.
+ * @throws {HostError} `HOST_UNREADABLE` where a look failed that may succeed the next time: a VM that counted
+ *   as its process then and as its address now would be two.
  */
 export async function identifyVm(
   address: string,
@@ -29,6 +32,7 @@ export async function identifyVm(
   const found = await findListener(effects, parsed);
   if (qemuPid !== undefined) return checkPid(effects, qemuPid, found);
   if ('process' in found) return identityOf(found.process);
+  if ('failure' in found) throw unreadable(formatAddress(parsed), found.failure);
   return { kind: 'address', address: formatAddress(parsed), reason: found.reason };
 }
 
@@ -42,7 +46,11 @@ export function vmKeyOf(identity: VmIdentity): VmKey {
   return `address-${digest(identity.address)}`;
 }
 
-type Listener = { readonly process: SocketProcess } | { readonly reason: string };
+type Listener =
+  | { readonly process: SocketProcess }
+  | { readonly reason: string }
+  /** Whoever listens may well be told the next time. */
+  | { readonly reason: string; readonly failure: HostIoError };
 
 async function findListener(effects: HostEffects, address: QmpAddress): Promise<Listener> {
   if (address.kind !== 'unix') {
@@ -64,6 +72,8 @@ async function findListener(effects: HostEffects, address: QmpAddress): Promise<
     case 'none':
     case 'unknown':
       return { reason: owner.reason };
+    case 'unreadable':
+      return { reason: owner.failure.message, failure: owner.failure };
   }
 }
 
@@ -102,9 +112,19 @@ async function isVmm(effects: HostEffects, { pid, command }: SocketProcess): Pro
   try {
     const program = await effects.readlink(`/proc/${pid}/exe`);
     return VMM.test(program.slice(program.lastIndexOf('/') + 1));
-  } catch {
-    return false;
+  } catch (error) {
+    if (isMissing(error) || isDenied(error)) return false;
+    throw error instanceof HostIoError ? unreadable(`process ${pid}`, error) : error;
   }
+}
+
+function unreadable(subject: string, cause: HostIoError): HostError {
+  const { path, errno, message } = cause;
+  return new HostError('HOST_UNREADABLE', `${subject}: which VM it is cannot be told: ${message}`, {
+    cause,
+    remedy: 'ask again; if it stays so, name the QEMU process: --qemu-pid PID',
+    details: { subject, path, errno },
+  });
 }
 
 function identityOf({ bootId, pid, startTime, pidNamespace }: SocketProcess): VmIdentity {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { identifyVm, vmKeyOf, type VmIdentity } from '../../src/vm/index.js';
+import { HostIoError, type HostEffects } from '../../src/host/effects.js';
 import { BOOT_ID, HostTree } from '../host/sysfs-tree.js';
 
 const HEADER = 'Num       RefCount Protocol Flags    Type St Inode Path\n';
@@ -60,6 +61,84 @@ describe('identifyVm', () => {
       });
     },
   );
+
+  describe('where a look fails', () => {
+    /** The tree, but for one path that answers an errno. */
+    const failing = (tree: HostTree, path: string, errno: string): HostEffects => {
+      const refuse = (asked: string) => {
+        if (asked === path) throw new HostIoError(errno, 'read', path);
+      };
+      const effects = Object.create(tree.effects) as HostEffects;
+      effects.read = async (asked, options) => {
+        refuse(asked);
+        return tree.effects.read(asked, options);
+      };
+      effects.list = async (asked) => {
+        refuse(asked);
+        return tree.effects.list(asked);
+      };
+      effects.readlink = async (asked) => {
+        refuse(asked);
+        return tree.effects.readlink(asked);
+      };
+      return effects;
+    };
+    const PLACES = [
+      '/run',
+      '/proc',
+      '/proc/net/unix',
+      '/proc/self/ns/net',
+      '/proc/812/ns/net',
+      '/proc/812/fd',
+      '/proc/812/fd/0',
+      '/proc/812/stat',
+      '/proc/sys/kernel/random/boot_id',
+    ];
+
+    it.each(PLACES)('never takes a VM for its address because of %s', async (path) => {
+      using tree = hostWithVm();
+      const proven = await identifyVm('/run/vm.sock', tree.effects);
+      for (const errno of ['EIO', 'EMFILE', 'ETIMEDOUT']) {
+        const identified = await identifyVm('/run/vm.sock', failing(tree, path, errno)).catch(
+          (error: unknown) => error,
+        );
+        if (identified instanceof Error) {
+          expect(identified).toMatchObject({
+            code: 'HOST_UNREADABLE',
+            message: expect.stringContaining(`unix:/run/vm.sock`) as string,
+            remedy: expect.stringContaining('--qemu-pid') as string,
+          });
+        } else {
+          expect(identified).toEqual(proven);
+        }
+      }
+    });
+
+    it('says so of a program that cannot be read', async () => {
+      using tree = hostWithVm('guest-17');
+      tree.link('/proc/812/exe', '/usr/libexec/qemu-kvm');
+      const identified = identifyVm('/run/vm.sock', failing(tree, '/proc/812/exe', 'EIO'));
+      await expect(identified).rejects.toMatchObject({ code: 'HOST_UNREADABLE' });
+    });
+
+    it('goes by the address where it may not look, now and always', async () => {
+      using tree = hostWithVm();
+      expect(await identifyVm('/run/vm.sock', failing(tree, '/proc/812/fd', 'EACCES'))).toEqual({
+        kind: 'address',
+        address: 'unix:/run/vm.sock',
+        reason: 'the open files of process 812 cannot be read',
+      });
+    });
+
+    it('goes by the process that the operator names', async () => {
+      using tree = hostWithVm();
+      const effects = failing(tree, '/proc/net/unix', 'EIO');
+      expect(await identifyVm('/run/vm.sock', effects, { qemuPid: 812 })).toMatchObject({
+        kind: 'process',
+        pid: 812,
+      });
+    });
+  });
 
   it('believes --qemu-pid where nothing else is proven', async () => {
     using tree = hostWithVm();

@@ -1,10 +1,4 @@
-import {
-  openVm,
-  recoverHost,
-  RefusedError,
-  type Environment,
-  type Vm,
-} from '../../../src/index.js';
+import { openVm, recoverHost, type Environment, type Vm } from '../../../src/index.js';
 import type { QmpTransport } from '../../../src/qmp/transport.js';
 import type { ControllerProcess, TaskOutcome } from '../../../src/simulator/index.js';
 import { identifyVm } from '../../../src/vm/identity.js';
@@ -111,10 +105,6 @@ export class Actors {
   ): Promise<Vm> {
     const address = monitorsOf(vm)[monitor] ?? '';
     const identity = await identifyVm(address, environment.effects);
-    // As a runtime's shim does: which process it is must be proven, or there is nothing to be given to it.
-    if (identity.kind !== 'process') {
-      throw new RefusedError('VM_NOT_LOCAL', `${address}: ${identity.reason}`);
-    }
     return openVm(address, {
       environment,
       identity,
