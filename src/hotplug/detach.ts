@@ -17,7 +17,7 @@ export async function previewDetach(
   what: string,
   options: DetachOptions,
 ): Promise<HotplugPlan | 'gone'> {
-  const target = await resolveTarget(what, session.environment, () => session.hostDevices());
+  const target = await resolveTarget(what, session.environment, () => session.namesInside());
   const world = await session.world(NO_HOST, await session.lastLook.renew());
   const plan = planFor(session.runner, target, world, new Set(options.allow));
   if (plan === undefined) return 'gone';
@@ -34,7 +34,7 @@ export async function detach(
   const { clock } = session.environment;
   const startedAt = clock.now();
   const patience = session.patience(options);
-  const target = await resolveTarget(what, session.environment, () => session.hostDevices());
+  const target = await resolveTarget(what, session.environment, () => session.namesInside());
   const first = await session.exclusively(patience, async () => {
     const looked = await session.reconcile(new RecoveryReport());
     const open = await openRemoval(session, target);

@@ -2,12 +2,13 @@ import { InputError, RefusedError } from '../errors.js';
 import type { HostEffects } from '../host/effects.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { rememberReads } from '../host/inventory/index.js';
-import { isMdevUuid } from '../host/mdev-name.js';
 import { readMdev, type Mdev } from '../host/mdev.js';
+import { exists } from '../host/reading.js';
 import {
   isAddress,
   isExplicit,
   parseSelector,
+  selectCandidate,
   selectDevice,
   type SelectorRequest,
 } from '../host/selector/index.js';
@@ -54,9 +55,6 @@ export async function resolveRequest(
     awaitPlaced: request.wait === 'placed',
     zpci: request.zpci,
   };
-  if ('device' in request && isMdevUuid(mdevNameOf(request.device))) {
-    return resolveMdev(mdevNameOf(request.device), common, environment.effects, vm.identity);
-  }
   if ('device' in request) return resolveHostDevice(request, common, environment, vm);
   if (typeof request.emulate !== 'object' || request.emulate === null) {
     throw new InputError('BAD_ARGUMENT', 'An emulated device is named by an object', {
@@ -65,11 +63,6 @@ export async function resolveRequest(
   }
   const { id, emulate: device } = request;
   return { request: { kind: 'emulated', id, device, ...common }, host: undefined };
-}
-
-/** An mdev is named by its UUID or any path of sysfs that ends in it: all of them are one device. */
-function mdevNameOf(text: string): string {
-  return text.replace(/^\/sys\/(?:[^/]+\/)*([^/]+)\/?$/, '$1').toLowerCase();
 }
 
 async function resolveMdev(
@@ -110,12 +103,17 @@ async function resolveHostDevice(
   environment: SelectionEnvironment,
   { identity, key }: AskingVm,
 ): Promise<ResolvedRequest> {
-  const { host, ...functions } = await resolveFunctions([device], members, environment, {
-    vmPid: identity.kind === 'process' ? identity.pid : undefined,
+  const { runtime, logger } = environment;
+  const effects = rememberReads(environment.effects);
+  const vmPid = identity.kind === 'process' ? identity.pid : undefined;
+  const chosen = await selectCandidate({ effects, runtime, vmPid }, device, {
     scope: key,
     owner: reservedFor,
     allow: [...common.allow],
+    logger,
   });
+  if (chosen.kind === 'mdev') return resolveMdev(chosen.name, common, effects, identity);
+  const { host, ...functions } = await lookAtFunctions([chosen.name], members, effects, vmPid);
   return { request: { kind: 'vfio', ...functions, ...common }, host };
 }
 
@@ -158,6 +156,16 @@ export async function resolveFunctions(
       await selectDevice({ effects, runtime, vmPid }, device, { scope, owner, allow, logger }),
     );
   }
+  return lookAtFunctions(chosen, members, effects, vmPid);
+}
+
+/** What goes along with functions, how all of them are used, and the VFIO driver of each. */
+async function lookAtFunctions(
+  chosen: readonly Bdf[],
+  members: Members,
+  effects: HostEffects,
+  vmPid: number | undefined,
+): Promise<ResolvedFunctions> {
   const first = await readHostSnapshot(effects);
   const expanded = chosen.flatMap((bdf) => expandMembers(first, bdf, members));
   const targets = [...new Set(expanded)].sort(compareBdf);
@@ -185,31 +193,56 @@ async function vfioDriverFor(effects: HostEffects, host: HostSnapshot, bdf: Bdf)
   return module === 'vfio_pci' ? 'vfio-pci' : module;
 }
 
+/** The names of what is in a VM, or on record as being there. */
+export interface NamesInVm {
+  readonly ids: ReadonlySet<string>;
+  /** Host addresses, and UUIDs of mediated devices. */
+  readonly hosts: ReadonlySet<string>;
+}
+
 /**
  * What a detach names: the id as it is, or the canonical address of a host function. The host need not have a
  * function that is named by its address any more: taking out what is gone is a success. A description is
  * looked for among the devices that are in the VM.
  *
- * @param inVm host addresses of the devices in the VM.
+ * @param inVm what the VM has; asked only where that matters.
  * @throws {InputError} `BAD_ID` for what is neither; `SYNTAX`.
  * @throws {RefusedError} `AMBIGUOUS`; `NO_MATCH` for a description.
  */
 export async function resolveTarget(
   what: string,
   { effects }: SelectionEnvironment,
-  inVm: () => Promise<ReadonlySet<string>>,
+  inVm: () => Promise<NamesInVm>,
 ): Promise<string> {
-  if (isMdevUuid(mdevNameOf(what))) return mdevNameOf(what);
-  if (isDeviceId(what) && !isAddress(what)) return what;
+  const isId = isDeviceId(what) && !isAddress(what);
+  if (isId && !(await isCdev(effects, what))) return what;
+  if (isId && (await inVm()).ids.has(what)) return what;
   const { expression } = readTarget(what);
   const explicit = isExplicit(expression);
-  const among = explicit ? undefined : await inVm();
+  const among = explicit ? undefined : (await inVm()).hosts;
   try {
-    return await selectDevice({ effects }, what, { guarded: false, among });
+    return (await selectCandidate({ effects }, what, { guarded: false, among })).name;
   } catch (error) {
-    if (!explicit || !(error instanceof RefusedError) || error.code !== 'NO_MATCH') throw error;
-    return isDeviceId(what) ? what : canonicalOr(what);
+    const isGone = error instanceof RefusedError && error.code === 'NO_MATCH';
+    const name = nameIn(expression);
+    if (!isGone || name === undefined) throw error;
+    return name;
   }
+}
+
+/** The address or UUID that stands in the selector itself. */
+function nameIn(expression: SelectorRequest['expression']): string | undefined {
+  if (!isExplicit(expression) || expression.kind !== 'values') return undefined;
+  const test = expression.tests[0]?.test;
+  if (expression.field === 'file' || test === undefined) return undefined;
+  if (test.kind === 'text') return test.text;
+  // An address without its domain: of domain 0, where the host has it in none.
+  return test.kind === 'glob' ? toBdf(test.pattern.replace(/^\*:/, '')) : undefined;
+}
+
+/** An id may look like the name of a cdev; it is one only where the host has it. */
+async function isCdev(effects: HostEffects, what: string): Promise<boolean> {
+  return /^vfio\d+$/.test(what) && exists(effects, `/dev/vfio/devices/${what}`);
 }
 
 /** What looks like neither an id nor a selector is more likely a mistyped id. */
@@ -222,13 +255,5 @@ function readTarget(what: string): SelectorRequest {
       cause,
       remedy: 'name it by its id or its host address; qmplug status VM lists both',
     });
-  }
-}
-
-function canonicalOr(text: string): string {
-  try {
-    return toBdf(text);
-  } catch {
-    return text;
   }
 }

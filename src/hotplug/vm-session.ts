@@ -16,7 +16,7 @@ import {
 } from './reconcile.js';
 import { patienceOf } from './patience.js';
 import type { WaitOptions } from './requests.js';
-import type { ResolvedRequest } from './resolve.js';
+import type { NamesInVm, ResolvedRequest } from './resolve.js';
 import { PlanRunner, type Patience } from './runner.js';
 import type { HotplugResult } from './settle.js';
 import type { VmLink } from './vm-link.js';
@@ -98,14 +98,18 @@ export class VmSession {
     };
   }
 
-  /** Host addresses of what is in the VM, or is on record as being there. */
-  async hostDevices(): Promise<ReadonlySet<string>> {
+  /** Names of what is in the VM, or is on record as being there. */
+  async namesInside(): Promise<NamesInVm> {
     const attachments = await readAttachments(this.runner);
+    const functions = attachments.flatMap((each) => each.functions);
     const { devices } = await this.snapshot();
-    return new Set([
-      ...attachments.flatMap(({ functions }) => functions.flatMap(({ host }) => host ?? [])),
-      ...devices.flatMap(({ host, sysfsdev }) => host ?? sysfsdev?.split('/').at(-1) ?? []),
-    ]);
+    return {
+      ids: new Set([...functions, ...devices].flatMap(({ id }) => id ?? [])),
+      hosts: new Set([
+        ...functions.flatMap(({ host }) => host ?? []),
+        ...devices.flatMap(({ host, sysfsdev }) => host ?? sysfsdev?.split('/').at(-1) ?? []),
+      ]),
+    };
   }
 
   /** Tells everyone who listens of what left unasked, as far as it is now. */

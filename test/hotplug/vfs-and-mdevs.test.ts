@@ -205,9 +205,16 @@ describe('mediated devices', () => {
     expect(await onVm(world, (vm) => vm.attach({ device: path, allow }))).toMatchObject({
       attachment: { already: true, functions: [{ host: device }] },
     });
+    const { attachment } = await onVm(world, (vm) => vm.attach({ device: 'mdev', allow }));
+    expect(attachment).toMatchObject({ already: true, functions: [{ host: device }] });
     await expect(remove(world, device)).rejects.toMatchObject({ code: 'CONFLICT' });
+    const node = `/dev/vfio/${attachment.group}`;
+    expect(await onVm(world, (vm) => vm.detach(node))).toMatchObject({
+      removals: [{ state: 'released' }],
+    });
     expect(await onVm(world, (vm) => vm.detach(path))).toMatchObject({
       removals: [{ state: 'released' }],
+      steps: [],
     });
     expect(world.snapshot()).toBe(made);
     await remove(world, device);

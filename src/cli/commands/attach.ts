@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import {
   InputError,
-  isMdevUuid,
   parseSelector,
   type AttachRequest,
   type AttachResult,
@@ -152,7 +151,7 @@ function requestOf(device: string | undefined, options: AttachOptions): AttachRe
   if (emulate === undefined) {
     if (id !== undefined) throw usage('--id is for --device: a host device has an id of its own');
     if (device === undefined) throw usage('No device is named');
-    checkHostDevice(device);
+    parseSelector(device);
     return { device, members, reservedFor, ...common };
   }
   if (device !== undefined) throw usage('A host device and --device exclude each other');
@@ -160,11 +159,6 @@ function requestOf(device: string | undefined, options: AttachOptions): AttachRe
   if (members !== undefined) throw usage('--members is for host devices');
   if (reservedFor !== undefined) throw usage('--reserved-for is for host devices');
   return { emulate, id, ...common };
-}
-
-/** An address, or a mediated device by its UUID or a path that ends in it. */
-function checkHostDevice(text: string): void {
-  if (!isMdevUuid(text.slice(text.lastIndexOf('/') + 1))) parseSelector(text);
 }
 
 function usage(message: string): InputError {

@@ -15,6 +15,8 @@ export type FieldKind =
   /** GT/s, with a fraction. */
   | 'speed'
   | 'choice'
+  /** An absolute path; case counts, and there are no patterns. */
+  | 'file'
   | 'text';
 
 export interface FieldSpec {
@@ -67,6 +69,7 @@ export const CLASS_NAMES = {
 
 const FIELDS: Readonly<Partial<Record<string, FieldSpec>>> = {
   bdf: { kind: 'bdf', about: 'address' },
+  file: { kind: 'file', about: 'a path below /sys or /dev/vfio, or a link to one' },
   domain: hex(4, 'PCI domain'),
   bus: hex(2, 'bus number'),
   slotno: hex(2, 'device number on the bus'),
@@ -185,6 +188,8 @@ export function canonicalValue({ kind, width = 0, named, words = [] }: FieldSpec
   if (value.includes('\0')) throw new BadValue('a NUL character');
   if (words.includes(value)) return value;
   switch (kind) {
+    case 'file':
+      return canonicalPath(raw);
     case 'bdf':
       return canonicalBdf(value);
     case 'pair':
@@ -215,6 +220,18 @@ export function canonicalValue({ kind, width = 0, named, words = [] }: FieldSpec
 /** VMD domains have more digits than four. */
 const fitsHex = (digits: string, width: number) =>
   digits.length <= (width === 4 ? 8 : width) && (width !== 1 || digits <= '7');
+
+const MAX_PATH = 4096;
+
+function canonicalPath(raw: string): string {
+  const parts = raw.split('/');
+  if (!raw.startsWith('/') || parts.includes('..') || raw.length > MAX_PATH) {
+    throw new BadValue(`${quote(raw)} is no absolute path without ..`);
+  }
+  const path = `/${parts.filter((part) => part !== '' && part !== '.').join('/')}`;
+  if (path === '/') throw new BadValue('/ is no path of a device');
+  return path;
+}
 
 const FULL_BDF = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
 
@@ -286,6 +303,8 @@ export function canonicalGlob({ kind }: FieldSpec, raw: string): string {
     case 'size':
     case 'speed':
       throw new BadValue('a pattern; compare it, for example with >=');
+    case 'file':
+      throw new BadValue('a pattern; a path is followed as it stands');
     case 'integer':
     case 'choice':
     case 'text':

@@ -20,5 +20,5 @@ export {
   type Resolution,
   type ResolveOptions,
 } from './resolve-selector.js';
-export { selectDevice, type SelectOptions } from './select-device.js';
+export { selectCandidate, selectDevice, type SelectOptions } from './select-device.js';
 export { isAddress } from './sugar.js';

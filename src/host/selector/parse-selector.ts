@@ -45,15 +45,15 @@ function readJson(text: string): JsonValue {
 }
 
 /**
- * Whether the selector names its device, as opposed to describing it: one address or UUID. Such a device is
- * never passed over for another; what stands against it is told.
+ * Whether the selector names its device, as opposed to describing it: one address, UUID or path. Such a
+ * device is never passed over for another; what stands against it is told.
  */
 export function isExplicit(expression: Expression): boolean {
   if (expression.kind !== 'values' || expression.tests.length !== 1) return false;
   const [only] = expression.tests;
   if (only === undefined || only.negated) return false;
   const { test } = only;
-  if (expression.field === 'uuid') return test.kind === 'text';
+  if (['uuid', 'file'].includes(expression.field)) return test.kind === 'text';
   if (expression.field !== 'bdf') return false;
   return (
     test.kind === 'text' ||

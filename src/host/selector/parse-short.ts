@@ -168,7 +168,7 @@ class ShortParser {
         if (source === undefined) {
           throw this.#error('a pattern that no / closes; quote a value that begins with /');
         }
-        return this.#reading(start, () => readRegex(source));
+        return this.#reading(start, () => readRegex(source, spec));
       }
       default: {
         const raw = this.#take(BARE)?.[0];

@@ -49,7 +49,8 @@ export function readExact(field: string, spec: FieldSpec, text: string): FieldTe
 }
 
 /** A slash may be escaped, as it has to be between slashes. @throws {BadValue} */
-export function readRegex(raw: string): FieldTest {
+export function readRegex(raw: string, { kind }: FieldSpec): FieldTest {
+  if (kind === 'file') throw new BadValue('a pattern; write a path in quotes: file:"/sys/..."');
   const source = raw.replace(/\\[\s\S]/g, (pair) => (pair === '\\/' ? '/' : pair));
   if (source === '') throw new BadValue('an empty pattern');
   compileRegex(source);

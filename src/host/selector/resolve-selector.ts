@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto';
 import { RefusedError } from '../../errors.js';
 import { stringifyJson, type JsonValue } from '../../json.js';
 import { silentLogger, type Logger } from '../../logger.js';
+import type { HostEffects } from '../effects.js';
 import { rememberReads } from '../inventory/remember.js';
 import { hostFailure } from '../reading.js';
 import type { Candidate, CandidateSet } from './candidate.js';
 import { compileRules, DEFAULT_RULES, fieldsOfRules, type Rule } from './deny.js';
 import { checkExpectation } from './expect.js';
 import type { Expression } from './expression.js';
+import { locatePaths } from './locate.js';
 import { fieldsOf } from './match.js';
 import { formatOrderKey } from './order.js';
 import { isExplicit, matchesEverything } from './parse-selector.js';
@@ -78,13 +80,21 @@ export async function resolveSelector(
   let first: RefusedError | undefined;
   for (const alternative of [request, ...request.orElse]) {
     try {
-      return await resolveOne(remembered, alternative, options);
+      return await resolveOne(remembered, await locate(remembered, alternative), options);
     } catch (error) {
       if (!isShortage(error) || request.orElse.length === 0) throw error;
       first ??= error;
     }
   }
   throw first ?? new Error('a request is its own first alternative');
+}
+
+/** The request with the devices that its paths lead to. */
+async function locate(
+  { effects }: SelectionHost,
+  request: SelectorRequest,
+): Promise<SelectorRequest> {
+  return { ...request, expression: await locatePaths(effects, request.expression) };
 }
 
 async function resolveOne(
@@ -130,7 +140,7 @@ async function prepare(
   const { guarded = true, rules = [], scope, owner } = options;
   const explicit = isExplicit(request.expression);
   if (guarded) checkWidth(request, options.yesAll ?? false);
-  const active = guarded ? [...rules, ...DEFAULT_RULES] : [];
+  const active = guarded ? await locateRules(host.effects, [...rules, ...DEFAULT_RULES]) : [];
   const fields = new Set([...fieldsOfRequest(request), ...fieldsOfRules(active)]);
   const onlyFree = guarded && (options.onlyFree ?? !explicit);
   const asked = { rules: compileRules(active), scope, owner, guarded, onlyFree };
@@ -146,6 +156,21 @@ async function prepare(
     each.kind === 'pci' ? each.name : [],
   );
   return { ...prepared, set: await withUses(host, set, functions) };
+}
+
+/** What a rule names and the host has not is nothing to rule on. */
+async function locateRules(effects: HostEffects, rules: readonly Rule[]): Promise<readonly Rule[]> {
+  const located = await Promise.all(
+    rules.map(async (rule): Promise<readonly Rule[]> => {
+      try {
+        return [{ ...rule, expression: await locatePaths(effects, rule.expression) }];
+      } catch (error) {
+        if (error instanceof RefusedError && error.code === 'NO_MATCH') return [];
+        throw error;
+      }
+    }),
+  );
+  return located.flat();
 }
 
 async function meetPin(

@@ -188,7 +188,7 @@ function parseTest(
         test: reading(at, () => readPattern(field, spec, scalar(operand, at))),
       };
     case 'regex':
-      return { negated: false, test: reading(at, () => readRegex(scalar(operand, at))) };
+      return { negated: false, test: reading(at, () => readRegex(scalar(operand, at), spec)) };
     case 'ne': {
       const { negated, test } = parseTest(field, spec, operand, at);
       if (negated) throw structureError(at, 'ne within ne');

@@ -6,9 +6,10 @@ import { BadValue } from './syntax-error.js';
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const LIBVIRT = /^pci_([0-9a-f]{4,8})_([0-9a-f]{2})_([01][0-9a-f])_([0-7])$/i;
-const PCI_PATH =
-  /^\/sys\/(?:bus\/pci\/devices|devices\/pci[0-9a-f]+:[0-9a-f]{2}(?:\/[0-9a-z:._-]+)*)\/([0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7])\/?$/i;
-const MDEV_PATH = /^\/sys\/bus\/mdev\/devices\/([^/]+)\/?$/;
+/** Whatever stands for a device in sysfs has its name as the last component. */
+const PCI_PATH = /^\/sys\/(?:[^/]+\/)+([0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7])\/*$/i;
+const MDEV_PATH = /^\/sys\/(?:[^/]+\/)+([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/*$/i;
+const CDEV = /^vfio\d+$/;
 const ADDRESS = /^(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/i;
 /** Hex digits, colons, a dot, wildcards: an address or an id, once it is known which. */
 const ADDRESS_LIKE = /^(?:[0-9a-f:.*?]|\[!?[0-9a-f-]+\])+$/i;
@@ -23,6 +24,7 @@ export function readSugar(token: string): Expression | undefined {
   if (token === '*' || token === '**') return valuesTerm('bdf', { kind: 'glob', pattern: '**' });
   if (UUID.test(token)) return one('uuid', token);
   if (token.startsWith('/')) return readPath(token);
+  if (CDEV.test(token)) return one('file', `/dev/vfio/devices/${token}`);
   const libvirt = LIBVIRT.exec(token);
   if (libvirt) return one('bdf', libvirt.slice(1).join(':').replace(/:(.)$/, '.$1'));
   if (ADDRESS.test(token)) return one('bdf', token);
@@ -33,16 +35,16 @@ export function readSugar(token: string): Expression | undefined {
 
 /** Whether the text is an address in one of its spellings, with nothing left to choose but the domain. */
 export function isAddress(token: string): boolean {
-  return ADDRESS.test(token) || LIBVIRT.test(token) || PCI_PATH.test(token) || UUID.test(token);
+  return [ADDRESS, LIBVIRT, PCI_PATH, MDEV_PATH, UUID].some((pattern) => pattern.test(token));
 }
 
+/** What has the name of a device at its end is that device, also once it is gone; the rest is looked up. */
 function readPath(token: string): Expression {
   const plain = !token.split('/').includes('..');
   const bdf = plain ? PCI_PATH.exec(token)?.[1] : undefined;
   if (bdf !== undefined) return one('bdf', bdf);
   const uuid = plain ? MDEV_PATH.exec(token)?.[1] : undefined;
-  if (uuid !== undefined && UUID.test(uuid)) return one('uuid', uuid);
-  throw new BadValue('no path of a device below /sys/bus/pci/devices or /sys/devices/pci...');
+  return uuid === undefined ? one('file', token) : one('uuid', uuid);
 }
 
 function readAddressPattern(token: string): Expression {

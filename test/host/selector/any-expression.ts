@@ -37,6 +37,16 @@ const TESTS: Readonly<Record<string, fc.Arbitrary<FieldTest>>> = {
   bus: fc.oneof(literal(hex(2)), range(2)),
   bar: literal(fc.constantFrom('16G', '256M', '4097')),
   sriov: literal(fc.constantFrom('pf', 'vf', 'none')),
+  file: literal(
+    fc
+      .array(fc.stringMatching(/^[A-Za-z0-9 ,|()"!:._*?[\]\\-]{1,8}$/), {
+        minLength: 1,
+        maxLength: 4,
+      })
+      .map((parts) => parts.filter((part) => !/^\.{1,2}$/.test(part)))
+      .filter((parts) => parts.length > 0)
+      .map((parts) => `/${parts.join('/')}`),
+  ),
   'attr.power/control': literal(oddText),
   'udev.ID_PATH': fc.oneof(literal(oddText), regex),
 };
