@@ -50,10 +50,10 @@ describe('without an IOMMU', () => {
       ['0000:3b:00.0', '-', '-', 'nouveau', '10de:2204', 'VGA controller'],
       [''],
       ['missing for VFIO:'],
-      ['', 'there are no IOMMU groups (/sys/kernel/iommu_groups is empty)'],
+      ['', expect.stringContaining('there are no IOMMU groups')],
       ['', expect.stringContaining('intel_iommu=on')],
-      ['', expect.stringContaining('vfio-pci is not loaded')],
-      ['', expect.stringContaining('modprobe vfio-pci')],
+      ['', expect.stringContaining('does not tell which modules there are')],
+      ['', expect.stringContaining('qmplug doctor --only vfio.modules')],
       [''],
     ]);
   });

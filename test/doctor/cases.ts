@@ -130,10 +130,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       files: cmdline('module_blacklist=nouveau,vfio-pci'),
       tree: (tree) => tree.remove('/sys/module/vfio_pci'),
     },
-    unknown: {
-      tree: (tree) => tree.remove('/sys/module/vfio_pci'),
-      denied: [`${GONE_FOLDER}/modules.dep`],
-    },
+    unknown: denied('/sys/module/vfio_iommu_type1'),
   },
   'vfio.container': {
     bad: { verdict: 'warn', nodes: { '/dev/vfio/vfio': aNode({ mode: 0o600 }) } },

@@ -137,6 +137,8 @@ export class HostTree implements Disposable {
   setDriver(bdf: string, driver: string, module?: string): void {
     const directory = `/sys/bus/pci/drivers/${driver}`;
     this.directory(directory);
+    // What the driver is made of shows by the driver itself; the container's module does not.
+    if (driver === 'vfio-pci') this.directory('/sys/module/vfio_iommu_type1');
     if (module !== undefined) {
       this.directory(`/sys/module/${module}`);
       this.linkTo(`${directory}/module`, `/sys/module/${module}`);

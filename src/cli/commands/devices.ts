@@ -67,7 +67,7 @@ async function showDevices(
   const names = await readPciNames(host.effects, host.pciIds);
   const { all, wanted } = await findCandidates(host, device, options);
   const seen = await lookAt(host, wanted);
-  const missing = await findMissing(host.effects, seen);
+  const missing = await findMissing(host.effects);
   const lines = wanted.map((candidate): DeviceLine => ({
     candidate,
     obstacles: obstaclesOf(candidate, seen),

@@ -1,12 +1,15 @@
+import { HostError } from '../../errors.js';
 import { readCredentials } from '../../host/credentials.js';
+import type { HostEffects } from '../../host/effects.js';
 import { exists, ifPresent } from '../../host/reading.js';
 import { accessTo, describeNode } from '../access.js';
 import type { HostCheck, PairCheck, Subject, VmCheck } from '../check.js';
 import { fail, ok, seen, skip, unknownAnswer, warn, type Answer } from '../finding.js';
-import { readModule } from '../read-module.js';
+import { readModule, type ModuleStanding } from '../read-module.js';
 
 const CONTAINER = '/dev/vfio/vfio';
 const IOMMUFD = '/dev/iommu';
+const DRIVER = '/sys/bus/pci/drivers/vfio-pci';
 const MODULES = ['vfio', 'vfio_iommu_type1', 'vfio_pci'];
 
 const modules: HostCheck = {
@@ -15,7 +18,7 @@ const modules: HostCheck = {
   needs: 'host',
   async run({ effects }) {
     const all = await Promise.all(
-      MODULES.map(async (name) => ({ name, ...(await readModule(effects, name)) })),
+      MODULES.map(async (name) => ({ name, ...(await standingOf(effects, name)) })),
     );
     const read = all.flatMap((each) => each.read);
     const absent = all.find(({ state }) => state === 'absent');
@@ -28,6 +31,28 @@ const modules: HostCheck = {
       : fail(`${blocked.name} is kept from loading`, 'remove that line', ...blocked.read);
   },
 };
+
+/** Where the driver runs, what it stands on runs too, whether or not a list of modules tells. */
+async function standingOf(effects: HostEffects, name: string): Promise<ModuleStanding> {
+  try {
+    return await readModule(effects, name);
+  } catch (error) {
+    const isProven = name !== 'vfio_iommu_type1' && (await exists(effects, DRIVER));
+    if (!(error instanceof HostError) || !isProven) throw error;
+    return { state: 'loaded', read: [seen(DRIVER, 'present')] };
+  }
+}
+
+/** Whether the kernel runs VFIO now, and so should have its node. */
+async function isVfioRunning(effects: HostEffects): Promise<boolean> {
+  try {
+    const { state } = await standingOf(effects, 'vfio');
+    return ['loaded', 'builtin'].includes(state) || (await exists(effects, DRIVER));
+  } catch (error) {
+    if (error instanceof HostError) return false;
+    throw error;
+  }
+}
 
 const container: HostCheck = {
   id: 'vfio.container',
@@ -42,6 +67,8 @@ const container: HostCheck = {
         : warn('not everyone can open it', `chmod 666 ${CONTAINER}; a udev rule keeps it so`, read);
     }
     const absent = seen(CONTAINER, 'absent');
+    if (!(await isVfioRunning(effects)))
+      return skip('it comes with vfio, which does not run', absent);
     if (await exists(effects, IOMMUFD)) {
       return warn(`only ${IOMMUFD} is there`, 'modprobe vfio, or use iommufd', absent);
     }

@@ -78,8 +78,8 @@ async function readHost(
   const fields = new Set(deep ? ['serial'] : []);
   const { candidates } = await readCandidates({ effects: recording, runtime }, fields);
   const asked = uses ? candidates.flatMap((each) => (each.kind === 'pci' ? each.name : [])) : [];
-  const host = await readHostSnapshot(recording, { uses: asked });
-  await findMissing(recording, host);
+  await readHostSnapshot(recording, { uses: asked });
+  await findMissing(recording);
   return recording.reads;
 }
 
