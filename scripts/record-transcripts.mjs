@@ -20,6 +20,7 @@ import { SCENARIOS } from '../test/replay/scenarios.mjs';
 import { bootGuest } from './lab/guest.mjs';
 import { startQemu } from './lab/qemu.mjs';
 import { QEMU_VERSIONS } from './lab/qemu-versions.mjs';
+import { withStandIn } from './lab/stand-in.mjs';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/qmp-transcripts');
 const STALLED_MS = 20_000;
@@ -110,7 +111,7 @@ async function record(scenario, version) {
   const guest = modules ? await bootGuest({ ...options, modules }) : undefined;
   const qemu = guest?.qemu ?? (await startQemu({ ...options, paused: true }));
   try {
-    const { stage, entries, faults } = stageOf(qemu, guest);
+    const { stage, entries, faults } = stageOf(qemu, guest, scenario.standIn);
     const run = await runScenario(scenario, library, stage);
     assert.deepEqual(faults, [], 'the session cannot be recorded');
     assert.deepEqual(
@@ -126,7 +127,7 @@ async function record(scenario, version) {
       qemu: release,
       machine: kind,
       scenario: scenario.name,
-      origin: 'recorded',
+      origin: scenario.standIn ? 'synthetic' : 'recorded',
     };
     const path = join(FIXTURES, release, kind, `${scenario.name}.jsonl`);
     return { path, transcript: { header, entries } };
@@ -138,16 +139,18 @@ async function record(scenario, version) {
 /**
  * @param {import('./lab/qemu.mjs').Qemu} qemu
  * @param {import('./lab/guest.mjs').Guest | undefined} guest
+ * @param {import('./lab/stand-in.mjs').StandIn | undefined} standIn
  * @returns {{ stage: import('../test/replay/run-scenario.mjs').Stage, entries: import('qmplug/testing').TranscriptEntry[] }}
  */
-function stageOf(qemu, guest) {
+function stageOf(qemu, guest, standIn) {
   const entries = [];
   const faults = [];
   let heardAt = performance.now();
   const stage = {
     connect: async (onEvent) => {
       const transport = await connectTransport({ kind: 'unix', path: qemu.qmpPath });
-      return testing.recordTransport(transport, {
+      const seen = standIn ? withStandIn(transport, standIn) : transport;
+      return testing.recordTransport(seen, {
         clock: { now: () => performance.now(), after: () => () => undefined },
         onEntry: (entry) => {
           heardAt = performance.now();

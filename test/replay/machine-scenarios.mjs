@@ -284,6 +284,45 @@ const channelScenarios = [
     leaves: [],
   },
   {
+    name: 'vfio-ccw-attach',
+    shows:
+      'a subchannel is lent by its UUID and comes back (no channel hardware: another plays it)',
+    machine: S390X,
+    mdevs: { parent: '0.0.0313', type: 'vfio_ccw-io', api: 'vfio-ccw', uuid: SUBCHANNEL },
+    standIn: { driver: 'vfio-ccw', played: 'virtio-rng-ccw', inner: 'virtio-backend' },
+    steps: [
+      {
+        do: 'attach',
+        request: { device: SUBCHANNEL, port: 'fe.1.1234' },
+        yields: {
+          attached: ['vfio_device_0_0 on ccw1'],
+          steps: ['ReserveGroup done', 'GrantAccess done', 'AddDevice done'],
+        },
+      },
+      {
+        do: 'attach',
+        request: { device: SUBCHANNEL },
+        yields: { attached: ['vfio_device_0_0 on ccw1'], already: true },
+      },
+      attach('c0', { error: 'PORT_OCCUPIED' }, { emulate: RNG_CCW, port: 'fe.1.1234' }),
+      detach(
+        SUBCHANNEL,
+        {
+          removals: ['vfio_device_0_0 released'],
+          steps: [
+            ...REMOVED.slice(0, 2),
+            'RevokeAccess done',
+            'ReleaseGroup done',
+            'ForgetAttachment done',
+          ],
+        },
+        { until: 'DEVICE_DELETED vfio_device_0_0' },
+      ),
+    ],
+    events: ['DEVICE_DELETED vfio_device_0_0'],
+    leaves: [],
+  },
+  {
     name: 'vfio-ap-refused',
     shows: 'a machine without crypto queues has no port for a matrix, and nothing is sent',
     machine: S390X,

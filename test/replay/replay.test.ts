@@ -11,10 +11,10 @@ it('every scenario has its transcript, and every transcript its scenario', () =>
   expect([...new Set(names)].sort()).toEqual(SCENARIOS.map(({ name }) => name).sort());
 });
 
-it.each(FIXTURES)('$path is what its place says', ({ path, transcript }) => {
+it.each(FIXTURES)('$path is what its place says', ({ path, scenario: of, transcript }) => {
   const { qemu, machine, scenario, origin } = transcript.header;
   expect(path).toBe(`${qemu}/${machine}/${scenario}.jsonl`);
-  expect(origin).toBe('recorded');
+  expect(origin).toBe(of?.standIn === undefined ? 'recorded' : 'synthetic');
 });
 
 describe('planner and interpreter come to the same outcome as on the real QEMU', () => {

@@ -52,6 +52,8 @@
  * @property {readonly import('../../src/testing.js').FunctionConfig[]} [host] functions of the host, which is
  * simulated while recording too; without any the host must not be touched
  * @property {MdevOfHost} [mdevs] a mediated device of that host
+ * @property {import('../../scripts/lab/stand-in.mjs').StandIn} [standIn] plays a device that only hardware
+ * has; its transcripts are synthetic
  * @property {readonly Step[]} steps
  * @property {readonly string[]} events all that QEMU says of itself, in order: `RESET`, `DEVICE_DELETED d0`
  * @property {readonly string[]} leaves ids in the VM at the end, ports apart, sorted
