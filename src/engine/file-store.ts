@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
   closeSync,
@@ -38,6 +39,26 @@ const DENIALS = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR'];
 const STILL_IN_USE = ['ENOTEMPTY', 'EEXIST', 'ENOENT'];
 const MOST_TRIES = 100;
 
+/** `locks/vm-…/` has the deepest files. */
+const DEEPEST_FOLDER = 2;
+
+/**
+ * A file on its way to its name. A kill leaves it behind, and nothing in its name tells whether its writer
+ * lives: processes of two containers share a folder and not their numbers. So anybody may remove any draft,
+ * and a writer who misses his begins anew.
+ */
+const DRAFT = /^\.draft-[0-9a-f]+(?:-[0-9]+)?$/;
+const draftBeside = (path: string) =>
+  join(dirname(path), `.draft-${randomBytes(8).toString('hex')}`);
+
+/** False when there was none. */
+function removeFile(path: string): boolean {
+  return orWhenMissing(() => {
+    unlinkSync(path);
+    return true;
+  }, false);
+}
+
 function orWhenMissing<T>(read: () => T, missing: T): T {
   try {
     return read();
@@ -60,7 +81,6 @@ export function createFileStore(
   root: string,
   { durable = false }: { readonly durable?: boolean } = {},
 ): StateStore {
-  let madeCount = 0;
   const settle = (path: string) => {
     if (durable) fsyncPath(path);
   };
@@ -93,16 +113,37 @@ export function createFileStore(
     }
   };
   const makeFolder = (name: string) => mkdirSync(at(name), { recursive: true, mode: 0o700 });
-  /** Whoever leaves a folder empty removes it, perhaps right between our two steps. */
-  const writeDraft = (name: string, draft: string, text: string) => {
-    for (let tries = 1; ; tries += 1) {
+  /** False where the folder, left empty by somebody, or the draft was removed right between two steps. */
+  const writeDraft = (name: string, draft: string, text: string) =>
+    orWhenMissing(() => {
       makeFolder(dirname(name));
-      try {
-        writeFileSync(draft, text, { mode: 0o600 });
-        return;
-      } catch (error) {
-        if (errnoOf(error) !== 'ENOENT' || tries === MOST_TRIES) throw error;
-      }
+      writeFileSync(draft, text, { mode: 0o600, flag: 'wx' });
+      settle(draft);
+      return true;
+    }, false);
+  const tryCreate = (name: string, text: string): 'made' | 'taken' | 'draft lost' => {
+    const draft = draftBeside(at(name));
+    if (!orDenied(name, () => writeDraft(name, draft, text))) return 'draft lost';
+    try {
+      // A link is made whole or not at all, and refuses an existing name: rename would replace it.
+      linkSync(draft, at(name));
+      return 'made';
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST') return 'taken';
+      if (errnoOf(error) === 'ENOENT') return 'draft lost';
+      throw stateFailure(at(name), errnoOf(error) ?? '', error);
+    } finally {
+      orFailure(name, () => {
+        removeFile(draft);
+        settleFolderOf(name);
+      });
+    }
+  };
+  const sweepFolder = (path: string, depth: number) => {
+    for (const entry of orWhenMissing(() => readdirSync(path, { withFileTypes: true }), [])) {
+      const inside = join(path, entry.name);
+      if (entry.isDirectory() && depth > 0) sweepFolder(inside, depth - 1);
+      if (entry.isFile() && DRAFT.test(entry.name)) removeFile(inside);
     }
   };
 
@@ -124,25 +165,11 @@ export function createFileStore(
       });
     },
     async create(name, text) {
-      // A link is made whole or not at all, and refuses an existing name: rename would replace it.
-      madeCount += 1;
-      const draft = join(dirname(at(name)), `.draft-${process.pid}-${madeCount}`);
-      orDenied(name, () => {
-        writeDraft(name, draft, text);
-        settle(draft);
-      });
-      try {
-        linkSync(draft, at(name));
-        return true;
-      } catch (error) {
-        if (errnoOf(error) === 'EEXIST') return false;
-        throw stateFailure(at(name), errnoOf(error) ?? '', error);
-      } finally {
-        orFailure(name, () => {
-          unlinkSync(draft);
-          settleFolderOf(name);
-        });
+      for (let tries = 1; tries <= MOST_TRIES; tries += 1) {
+        const outcome = tryCreate(name, text);
+        if (outcome !== 'draft lost') return outcome === 'made';
       }
+      throw stateFailure(at(name), 'ENOENT', undefined);
     },
     async rename(from, to) {
       orFailure(from, () => {
@@ -158,6 +185,11 @@ export function createFileStore(
           return true;
         }, false),
       );
+    },
+    async sweep() {
+      orDenied('', () => {
+        sweepFolder(root, DEEPEST_FOLDER);
+      });
     },
     async removeIfEmpty(folder) {
       try {

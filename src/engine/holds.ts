@@ -25,6 +25,7 @@ export function isHoldOwner(name: string): boolean {
 
 const FOLDER = 'holds';
 const fileOf = (key: string) => `${FOLDER}/${key}.json`;
+const DRAFT_SUFFIX = '.next';
 const LOCK_DEADLINE_MS = 5_000;
 
 export interface HoldsOptions extends LockOptions {
@@ -91,8 +92,7 @@ export class Holds {
 
   async #replace(hold: Hold): Promise<void> {
     const { store } = this.#options;
-    const draft = `${FOLDER}/${hold.key}.next`;
-    await store.remove(draft);
+    const draft = `${FOLDER}/${hold.key}${DRAFT_SUFFIX}`;
     await store.create(draft, `${JSON.stringify(hold)}\n`);
     await store.rename(draft, fileOf(hold.key));
   }
@@ -100,10 +100,22 @@ export class Holds {
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
     const lock = await acquireLock('holds', this.#options, { deadlineMs: LOCK_DEADLINE_MS });
     try {
+      await this.#sweep();
       return await work();
     } finally {
       await lock.release();
     }
+  }
+
+  /** Removes what a kill left in the middle of `#replace`, and holds whose time has passed. Only under the lock. */
+  async #sweep(): Promise<void> {
+    const { store } = this.#options;
+    const files = await store.list(FOLDER);
+    const drafts = files.filter((file) => file.endsWith(DRAFT_SUFFIX));
+    for (const file of drafts) await store.remove(`${FOLDER}/${file}`);
+    const valid = new Set((await this.list()).map(({ key }) => fileOf(key)));
+    const held = files.filter((file) => file.endsWith('.json')).map((file) => `${FOLDER}/${file}`);
+    for (const name of held) if (!valid.has(name)) await store.remove(name);
   }
 
   #now(): number {

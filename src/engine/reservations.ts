@@ -19,6 +19,7 @@ export interface Reservation {
 
 const FOLDER = 'reservations';
 const fileOf = (key: string) => `${FOLDER}/${key}.json`;
+const draftOf = (key: string) => `${FOLDER}/${key}.next`;
 
 /** Host-wide reservations: a file each, made whole or not at all. */
 export class Reservations {
@@ -61,12 +62,17 @@ export class Reservations {
     const holder = await this.read(key);
     if (!holder?.planIds.includes(planId)) return;
     const planIds = holder.planIds.filter((id) => id !== planId);
-    if (planIds.length > 0) await this.#replace({ ...holder, planIds });
-    else await this.#store.remove(fileOf(key));
+    if (planIds.length > 0) {
+      await this.#replace({ ...holder, planIds });
+      return;
+    }
+    // What a kill in `#replace` left goes first: without the file itself nobody would look for it.
+    await this.#store.remove(draftOf(key));
+    await this.#store.remove(fileOf(key));
   }
 
   async #replace(reservation: Reservation): Promise<void> {
-    const draft = `${FOLDER}/${reservation.key}.next`;
+    const draft = draftOf(reservation.key);
     await this.#store.remove(draft);
     await this.#store.create(draft, textOf(reservation));
     await this.#store.rename(draft, fileOf(reservation.key));

@@ -22,6 +22,8 @@ export interface StateStore {
   rename(from: string, to: string): Promise<void>;
   /** False when there was none. */
   remove(name: string): Promise<boolean>;
+  /** Removes what killed writers left unfinished. Whoever writes at this moment is not disturbed. */
+  sweep(): Promise<void>;
   /** Removes a folder in which nothing is; leaves any other. */
   removeIfEmpty(folder: string): Promise<void>;
   /** Calls back after something in the folder may have changed. The returned function ends it. */

@@ -150,6 +150,8 @@ export async function recoverEnded(
     if (identity.bootId === self.bootId) await recoverVm(environment, identity, address, report);
     else await forgetPlans(environment, entries.filter(inScope(vmKeyOf(identity))));
   }
+  await state.sweep();
+  await runtime.sweep();
   await sweepLocks({ store: runtime, liveness });
 }
 

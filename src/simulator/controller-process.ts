@@ -219,6 +219,7 @@ export class ControllerProcess {
       create: (name, text) => change('create', name, () => store.create(name, text)),
       rename: (from, to) => change('rename', to, () => store.rename(from, to)),
       remove: (name) => change('remove', name, () => store.remove(name)),
+      sweep: () => store.sweep(),
       removeIfEmpty: (folder) => store.removeIfEmpty(folder),
       append: (name, text) =>
         change('append', name, async (torn) => {

@@ -43,6 +43,11 @@ export class MemoryStore implements StateStore {
     return had;
   }
 
+  /** Files are made at once here. */
+  async sweep(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** Folders are but parts of names here. */
   async removeIfEmpty(_folder: string): Promise<void> {
     return Promise.resolve();

@@ -44,4 +44,13 @@ describe('Reservations', () => {
     const store = createMemoryStore(new Map([['reservations/group-1.json', '{"key":3}']]));
     await expect(new Reservations(store).list()).rejects.toMatchObject({ code: 'STATE_DAMAGED' });
   });
+
+  it('leaves nothing of a change that was killed in its middle, once the thing is free', async () => {
+    const store = createMemoryStore();
+    const reservations = new Reservations(store);
+    await reservations.take(wanted('vm-1'), 'p1');
+    await store.create('reservations/group-17.next', '{"key":"gro');
+    await reservations.release('group-17', 'p1');
+    expect([...store.files.keys()]).toEqual([]);
+  });
 });

@@ -1,6 +1,6 @@
 // Everything on the host and in the VM that an operation may touch, by name: what a kill must not leave otherwise.
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 
 const orNone = (read) => {
   try {
@@ -10,8 +10,17 @@ const orNone = (read) => {
   }
 };
 
-const files = (root, folder) =>
-  [orNone(() => readdirSync(join(root, folder)))].flat().filter((name) => name !== 'none');
+/** Everything below a directory of ours, its own folders left out; plans have a name of their own each time. */
+const files = (root) => {
+  const entries = orNone(() => readdirSync(root, { recursive: true, withFileTypes: true }));
+  if (entries === 'none') return entries;
+  return entries
+    .filter((entry) => entry.parentPath !== root || !entry.isDirectory())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .map((name) => name.replace(/^plans\/[0-9a-f]{12}-[0-9a-f]{8}\./, 'plans/PLAN.'))
+    .sort()
+    .join();
+};
 
 /**
  * @param {{ observer: import('../../dist/qmp/index.js').QmpSession, qemuPid: number,
@@ -41,8 +50,8 @@ export async function worldState({ observer, qemuPid, environment }) {
     ]);
     state[`device ${name}`] = `${type} on ${bus} at ${addr}`;
   }
-  state.reservations = files(environment.runtime.location, 'reservations').join();
-  state.planCount = files(environment.state.location, 'plans').length;
+  state['state directory'] = files(environment.state.location);
+  state['run directory'] = files(environment.runtime.location);
   return state;
 }
 

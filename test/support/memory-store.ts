@@ -41,6 +41,7 @@ export function createMemoryStore(files = new Map<string, string>()): StateStore
       changed(name);
       return removed;
     },
+    sweep: () => Promise.resolve(),
     removeIfEmpty: () => Promise.resolve(),
     watch(folder, onChange) {
       const set = watchers.get(folder) ?? new Set();

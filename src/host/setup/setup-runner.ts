@@ -95,6 +95,7 @@ export class SetupRunner {
    * meanwhile stays as it is and ours, for the next plan to tell. Only under the lock.
    */
   async settle(): Promise<void> {
+    await this.#environment.state.sweep();
     for (const { progress } of await this.open()) {
       const result = await (await this.#interpreter()).resume(progress, this.#context());
       await this.#finish(result);
