@@ -1,13 +1,14 @@
 import { reportSteps } from '../engine/index.js';
 import { findDetachTarget } from '../plan/plan-detach.js';
-import type { HotplugPlan } from '../plan/steps.js';
+import type { HotplugProgress } from '../plan/attachment.js';
+import type { HotplugPlan, HotplugStep } from '../plan/steps.js';
 import type { World } from '../plan/world.js';
 import { UnplugRefusedError } from '../engine/step-errors.js';
 import { presenceOf } from './presence.js';
 import { readAttachments, RecoveryReport } from './reconcile.js';
 import type { DetachOptions, DetachResult, RemovalReport } from './requests.js';
 import { resolveTarget } from './resolve.js';
-import type { HotplugEntry, PlanRunner } from './runner.js';
+import { isTakenBack, type HotplugEntry, type PlanRunner } from './runner.js';
 import { errorOf, type HotplugResult } from './settle.js';
 import { NO_HOST, type VmSession } from './vm-session.js';
 
@@ -75,16 +76,20 @@ function planFor(
   }
 }
 
-/** A removal of the same device that is under way. */
+/** A removal of the same device that is under way, be it to take an attach back. */
 async function openRemoval(
   { runner, link }: VmSession,
   what: string,
 ): Promise<HotplugEntry | undefined> {
   const attachments = await readAttachments(runner);
   const entries = await runner.entries();
-  return entries.find(({ progress: { plan } }) => {
-    const { subject } = plan;
-    if (subject.kind !== 'detach' || plan.scope !== link.key) return false;
+  return entries.find(({ progress }) => {
+    const { scope, subject, steps } = progress.plan;
+    if (scope !== link.key) return false;
+    if (isTakenBack(progress)) {
+      return addsOf(steps).some(({ id, host }) => id === what || host === what);
+    }
+    if (subject.kind !== 'detach') return false;
     const attachment = attachments.find((each) => each.planId === subject.attachment);
     return (
       subject.ids.includes(what) || (attachment?.functions.some((fn) => fn.host === what) ?? false)
@@ -98,14 +103,15 @@ async function removed(
   ms: number,
   waited: boolean,
 ): Promise<DetachResult> {
-  if (result.kind !== 'done' && result.kind !== 'waiting') throw errorOf(result);
   const { steps } = result.progress.plan;
-  const ids = [...new Set(steps.flatMap((step) => (step.kind === 'AwaitRemoval' ? step.ids : [])))];
-  const hostGoesBack = steps.some((step) => step.kind === 'ReleaseGroup');
+  const isOver =
+    result.kind === 'done' || (result.kind === 'undone' && isTakenBack(result.progress));
+  if (!isOver && result.kind !== 'waiting') throw errorOf(result);
+  const hostGoesBack = steps.some(({ kind }) => kind === 'ReleaseGroup' || kind === 'ReserveGroup');
   const over = hostGoesBack ? ('released' as const) : ('unplugged' as const);
   const removals = await Promise.all(
-    ids.map(async (id): Promise<RemovalReport> => {
-      if (result.kind === 'done') {
+    idsLeaving(result.progress).map(async (id): Promise<RemovalReport> => {
+      if (isOver) {
         const dead = await isQuarantined(runner, id, result.progress.plan);
         return { id, state: dead ? 'quarantined' : over, ms };
       }
@@ -118,6 +124,13 @@ async function removed(
   return { removals, steps: reportSteps(result.progress), pending };
 }
 
+function idsLeaving({ plan: { subject, steps } }: HotplugProgress): readonly string[] {
+  if (subject.kind === 'attach') return addsOf(steps).map(({ id }) => id);
+  return [...new Set(steps.flatMap((step) => (step.kind === 'AwaitRemoval' ? step.ids : [])))];
+}
+
+const addsOf = (steps: readonly HotplugStep[]) => steps.filter((step) => step.kind === 'AddDevice');
+
 async function isQuarantined(
   { quarantine }: PlanRunner,
   id: string,
@@ -128,7 +141,10 @@ async function isQuarantined(
   return (await quarantine.read(back.bdf)) !== undefined;
 }
 
-/** The guest said no. Where nothing left, the removal is off; otherwise the rest stays open. */
+/**
+ * The guest said no. Where nothing left, the removal is off; otherwise the rest stays open, and so does what is
+ * left of an attach.
+ */
 async function refused(
   { link, runner }: VmSession,
   { progress }: HotplugResult,
@@ -136,9 +152,10 @@ async function refused(
   ms: number,
 ): Promise<DetachResult> {
   const { plan } = progress;
-  const ids = plan.steps.flatMap((step) => (step.kind === 'AwaitRemoval' ? step.ids : []));
+  const ids = idsLeaving(progress);
   const presences = await Promise.all(ids.map((id) => presenceOf(link, id)));
-  if (presences.every((presence) => presence === 'present')) await runner.journal.forget(plan.id);
+  const isOff = presences.every((presence) => presence === 'present') && !isTakenBack(progress);
+  if (isOff) await runner.journal.forget(plan.id);
   throw new UnplugRefusedError('UNPLUG_REFUSED', error.message, {
     remedy: error.remedy,
     details: { ...error.details, removals: ids.map((id) => ({ id, state: 'refused', ms })) },

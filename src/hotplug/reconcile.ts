@@ -7,7 +7,7 @@ import type { Environment } from './environment.js';
 import { goneLink, hostLink } from './live-link.js';
 import { newPlanId } from '../engine/plan-id.js';
 import type { RecoveryItem, RecoveryResult } from './requests.js';
-import { isRecord, PlanRunner, type HotplugEntry } from './runner.js';
+import { isRecord, isTakenBack, PlanRunner, type HotplugEntry } from './runner.js';
 import { errorOf, type HotplugResult } from './settle.js';
 
 const RECOVERY_LOCK_MS = 1_000;
@@ -85,11 +85,15 @@ export async function readAttachments(runner: PlanRunner): Promise<readonly Atta
     .flatMap(({ progress }) => attachmentOf(progress) ?? []);
 }
 
-/** Ids whose removal was requested and is not over. */
+/**
+ * Ids whose removal was requested and is not over: by a detach, or to take back an attach that did not get done.
+ */
 export async function readLeaving(runner: PlanRunner): Promise<ReadonlySet<string>> {
   const open = await openEntries(runner);
   return new Set(
-    open.flatMap(({ progress: { plan } }) => (plan.kind === 'detach' ? idsOf(plan.steps) : [])),
+    open
+      .filter(({ progress }) => progress.plan.kind === 'detach' || isTakenBack(progress))
+      .flatMap(({ progress }) => idsOf(progress.plan.steps)),
   );
 }
 

@@ -183,3 +183,8 @@ export function isRecord(progress: HotplugProgress): boolean {
   const { kind, subject } = progress.plan;
   return subject.kind === 'host' ? isKept(progress) : kind === 'attach';
 }
+
+/** Whether an attach is being undone: what it has put into the VM is on its way out. */
+export function isTakenBack({ plan, turnedBack }: HotplugProgress): boolean {
+  return plan.subject.kind === 'attach' && turnedBack !== undefined;
+}

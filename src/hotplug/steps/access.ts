@@ -15,7 +15,10 @@ import {
 } from '../../host/memlock.js';
 import { attachmentOf, type HotplugProgress } from '../../plan/attachment.js';
 import type { GrantAccess, RevokeAccess } from '../../plan/steps.js';
+import { groupKey } from '../../plan/checks.js';
 import type { StepContext } from '../context.js';
+import { watchRemoval } from '../watch-removal.js';
+import { whyOpen } from '../why-open.js';
 
 /** What GrantAccess found and is about to change, as the journal keeps it. */
 interface GrantRecord {
@@ -48,8 +51,11 @@ export const grantAccess: StepHandler<GrantAccess, StepContext, GrantRecord> = {
     await grantNode(host, record.node.node, await readCredentials(host, qemuPid));
     if (record.raise !== null) await raiseMemlock(host, record.raise);
   },
-  async undo(_step, { host }, record) {
+  async undo({ group }, context, record) {
     if (record === undefined) return;
+    const why = await whyHeldByThis(group, context);
+    if (why !== undefined) return { waiting: why };
+    const { host } = context;
     if (record.raise !== null) await restoreMemlock(host, record.raise);
     await restoreAccess(host, record.node);
   },
@@ -58,7 +64,27 @@ export const grantAccess: StepHandler<GrantAccess, StepContext, GrantRecord> = {
     return 'absent';
   },
   undoIsIndependent: true,
+  /** Only an undo waits. */
+  wait: ({ group }, context, signal) =>
+    watchRemoval({
+      context,
+      signal,
+      ids: [],
+      atMostMs: Infinity,
+      isOver: async () => (await whyHeldByThis(group, context)) === undefined,
+    }),
 };
+
+/**
+ * Why what the attach put in is not closed yet; undefined too where another attachment keeps the group open
+ * for longer, or nothing can be told: whatever needs it closed says so.
+ */
+async function whyHeldByThis(group: number, context: StepContext): Promise<string | undefined> {
+  const holder = await context.reservations.read(groupKey(group));
+  if ((holder?.planIds.length ?? 0) > 1) return undefined;
+  const why = await whyOpen(group, context);
+  return why.known ? why.value : undefined;
+}
 
 /** Takes back what GrantAccess gave. */
 export const revokeAccess: StepHandler<RevokeAccess, StepContext> = {

@@ -1,10 +1,10 @@
 import type { StepHandler } from '../../engine/index.js';
-import { isHeldBy, vfioNodes } from '../../host/holders.js';
 import { queryStatus } from '../../qmp/commands.js';
 import type { AwaitRemoval } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 import { deviceIds, presenceOf } from '../presence.js';
 import { LOOK_AGAIN_MS, watchRemoval } from '../watch-removal.js';
+import { whyOpen } from '../why-open.js';
 
 /**
  * The proof that devices are gone: none of the ids is in QEMU's device tree, and QEMU has closed the group
@@ -66,22 +66,17 @@ interface Remains {
 /** Undefined when nothing does. */
 async function whatRemains(
   { ids, groups }: AwaitRemoval,
-  { vm, host }: StepContext,
+  context: StepContext,
 ): Promise<Remains | undefined> {
-  const inside = await deviceIds(vm);
+  const inside = await deviceIds(context.vm);
   const staying = ids.filter((id) => inside.has(id));
   if (staying.length > 0) {
     return { kind: 'inside', why: `the guest has not released ${staying.join(', ')}` };
   }
-  // The kernel closes what a process that has ended had open.
-  if (vm.identity.kind !== 'process' || (await vm.isGone())) return undefined;
-  const { pid } = vm.identity;
-  for (const node of groups.flatMap((group) => vfioNodes(group, []))) {
-    const held = await isHeldBy(host, pid, node);
-    const why = held.known
-      ? `${node} is still open in QEMU, process ${pid}`
-      : `whether ${node} is closed cannot be told: ${held.reason}`;
-    if (!held.known || held.value) return { kind: 'held', why };
+  for (const group of groups) {
+    const open = await whyOpen(group, context);
+    const why = open.known ? open.value : open.reason;
+    if (why !== undefined) return { kind: 'held', why };
   }
   return undefined;
 }
