@@ -76,6 +76,14 @@ export class RemovalRequests {
     return Math.max(0, asked.atMs + (asked.lost ? LOST_MS : HEARD_MS) - this.#clock.now());
   }
 
+  /** What is said of ids that have left: another device may get one of them, and it was never asked for. */
+  forget(ids: readonly string[]): void {
+    for (const id of ids) {
+      this.#asked.delete(id);
+      this.#declined.delete(id);
+    }
+  }
+
   /** One of the ids that the guest declined to release since it was asked; told once. */
   takeDeclined(ids: readonly string[]): string | undefined {
     const declined = ids.find((id) => this.#declined.has(id));

@@ -45,8 +45,7 @@ export function viewBridge(bridge: PciBridgeInfo): BridgeView {
     const notYet = unknown(NOT_NUMBERED);
     return { secondaryBus: notYet, memoryWindow: notYet, prefetchableWindow: notYet };
   }
-  // Both come out of reset at 0, where no window ever is: RAM begins there.
-  if (memoryRange.base === 0n && prefetchableRange.base === 0n) {
+  if (isAsReset(memoryRange) && isAsReset(prefetchableRange)) {
     const notYet = unknown(NOT_SET_UP);
     return {
       secondaryBus: known(secondaryBus),
@@ -61,3 +60,14 @@ export function viewBridge(bridge: PciBridgeInfo): BridgeView {
     prefetchableWindow: known(windowOf(prefetchableRange)),
   };
 }
+
+/**
+ * Both windows come out of a cold start at 0, where none ever is, as RAM begins there, and out of a reset closed
+ * (QEMU hw/pci/pci_bridge.c, pci_bridge_disable_base_limit, 7.2). Firmware numbers the buses some time
+ * before it opens the windows. A port whose firmware found room for neither reads the same.
+ */
+function isAsReset({ base, limit }: Window): boolean {
+  return base === 0n || (base === CLOSED_BY_RESET.base && limit === CLOSED_BY_RESET.limit);
+}
+
+const CLOSED_BY_RESET: Window = { base: 0xfff0_0000n, limit: 0xf_ffffn };

@@ -12,7 +12,8 @@ const bridge = (change: Partial<PciBridgeInfo>): PciBridgeInfo => ({
   devices: [],
   ...change,
 });
-const AFTER_RESET = { base: 0n, limit: 0xf_ffffn };
+const AFTER_COLD_START = { base: 0n, limit: 0xf_ffffn };
+const AFTER_RESET = { base: 0xfff0_0000n, limit: 0xf_ffffn };
 
 describe('viewBridge', () => {
   it('shows the windows as they are', () => {
@@ -32,14 +33,16 @@ describe('viewBridge', () => {
     ]);
   });
 
-  it('takes registers that are as reset left them for not set up, never for a window at 0', () => {
-    const view = viewBridge(bridge({ memoryRange: AFTER_RESET, prefetchableRange: AFTER_RESET }));
-    expect(view).toMatchObject({
+  it.each([
+    ['a cold start', AFTER_COLD_START],
+    ['a reset', AFTER_RESET],
+  ])('takes registers as %s left them for not set up, never for windows', (_, range) => {
+    expect(viewBridge(bridge({ memoryRange: range, prefetchableRange: range }))).toMatchObject({
       secondaryBus: { known: true },
       memoryWindow: { known: false },
       prefetchableWindow: { known: false },
     });
-    expect(viewBridge(bridge({ prefetchableRange: AFTER_RESET }))).toMatchObject({
+    expect(viewBridge(bridge({ prefetchableRange: range }))).toMatchObject({
       prefetchableWindow: { known: true, value: undefined },
     });
   });

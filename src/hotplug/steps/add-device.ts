@@ -23,8 +23,8 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
     checkDeviceAdd(commandOf(step));
   },
 
-  async do(step, { vm }) {
-    const session = await vm.session();
+  async do(step, context) {
+    const session = await context.vm.session();
     const { id, deadlineMs, judgeBars } = step;
     const path = `/machine/peripheral/${id}`;
     const added = deviceAdd(session, commandOf(step), { deadlineMs });
@@ -40,7 +40,7 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
       if (result.status === 'rejected') throw result.reason;
     }
     verifyPlacement(step, valueOf(entries), valueOf(parentBus), valueOf(place));
-    refuseMisfit(step, valueOf(pci) ?? []);
+    await refuseMisfit(step, context, valueOf(pci) ?? []);
   },
 
   /** QEMU said no: a device that has the id now is another client's. */
@@ -48,13 +48,18 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
 
   async undo(step, { vm, removals }) {
     const { id } = step;
-    if ((await presenceOf(vm, id)) === 'absent') return;
+    const hasLeft = async () => {
+      if ((await presenceOf(vm, id)) !== 'absent') return false;
+      removals.forget([id]);
+      return true;
+    };
+    if (await hasLeft()) return;
     await refuseStranger(step, vm);
     if (removals.dueMs(id) === 0) {
       const request = await removals.ask(id);
       if (request.kind === 'busy') return { waiting: `${id}: ${request.why}` };
     }
-    if ((await presenceOf(vm, id)) === 'absent') return;
+    if (await hasLeft()) return;
     return { waiting: `${id}: the guest has not released it yet` };
   },
 
@@ -130,14 +135,36 @@ function verifyPlacement(
   );
 }
 
-/** @throws {NoFitError} `NO_WINDOW` for a device that turned out larger than its port. */
-function refuseMisfit({ id, bus, port }: AddDevice, pci: readonly PciBusInfo[]): void {
-  const fit = liveFit(pci, bus, [id]);
-  if (fit?.kind !== 'does-not-fit') return;
-  throw new NoFitError('NO_WINDOW', `${id} does not fit ${port}: ${fit.arithmetic}`, {
-    remedy: 'boot the VM with larger windows: qmplug boot-args --window SIZE',
-    details: { id, port },
-  });
+/** Longer than a firmware needs from one register of a window to the next. */
+const SAME_FOR_MS = 250;
+const MOST_LOOKS = 20;
+
+/**
+ * Believes a misfit that stays: firmware that boots opens the windows one register after the other, and an undo
+ * needs a guest to release the device.
+ *
+ * @throws {NoFitError} `NO_WINDOW` for a device that turned out larger than its port.
+ */
+async function refuseMisfit(
+  { id, bus, port }: AddDevice,
+  { vm, clock }: StepContext,
+  first: readonly PciBusInfo[],
+): Promise<void> {
+  let pci = first;
+  let before: string | undefined;
+  for (let looks = 1; looks <= MOST_LOOKS; looks += 1) {
+    const fit = liveFit(pci, bus, [id]);
+    if (fit?.kind !== 'does-not-fit') return;
+    if (fit.arithmetic === before || looks === MOST_LOOKS) {
+      throw new NoFitError('NO_WINDOW', `${id} does not fit ${port}: ${fit.arithmetic}`, {
+        remedy: 'boot the VM with larger windows: qmplug boot-args --window SIZE',
+        details: { id, port },
+      });
+    }
+    before = fit.arithmetic;
+    await new Promise<void>((resolve) => clock.after(SAME_FOR_MS, resolve));
+    pci = await queryPci(await vm.session());
+  }
 }
 
 /**

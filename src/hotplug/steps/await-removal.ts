@@ -13,7 +13,10 @@ import { whyOpen } from '../why-open.js';
 export const awaitRemoval: StepHandler<AwaitRemoval, StepContext> = {
   async do(step, context) {
     const remains = await whatRemains(step, context);
-    if (remains === undefined) return;
+    if (remains === undefined) {
+      context.removals.forget(step.ids);
+      return;
+    }
     if (remains.kind === 'held') return { waiting: remains.why };
     await askAgain(step, context);
     const silent = await whyStill(context);
