@@ -2,14 +2,14 @@
 // with SIGKILL at any moment, on the command line and in a program that embeds the library, and looks after each
 // whether everything comes back to before or to after, and nothing else stays. The last line is JSON. Ends with
 // status 1 where it did not once.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createEnvironment, openVm } from '../dist/index.js';
 import { connectQmp } from '../dist/qmp/index.js';
 import { difference, worldState } from '../test/programs/world-state.mjs';
 import { startQemu } from './lab/qemu.mjs';
+import { makeStateDirectory } from './lab/state-directory.mjs';
 import { progressOf, runKilled } from './storm/killed-run.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -29,7 +29,7 @@ const seed = wholeNumber('--seed', values.seed ?? String(Date.now() % 2 ** 31));
 const hotplug = oneOf('--hotplug', /** @type {const} */ (['native', 'acpi']), values.hotplug);
 const random = generator(seed);
 
-const directory = mkdtempSync(join(tmpdir(), 'qmplug-storm-'));
+const directory = makeStateDirectory('storm');
 const directories = { stateDir: join(directory, 'state'), runDir: join(directory, 'run') };
 const environment = createEnvironment(directories);
 mkdirSync(join(directories.runDir, 'locks'), { recursive: true });

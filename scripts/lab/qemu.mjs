@@ -17,6 +17,7 @@ import { RawQmp } from './raw-qmp.mjs';
  * @property {string} [cpu] default `max`
  * @property {number} [physBits] guest-physical address bits of the processor
  * @property {number} [memoryMiB] default 128
+ * @property {number} [translationMiB] the most that QEMU keeps of translated code; default QEMU's own, a GiB
  * @property {number} [processors] default 1
  * @property {'acpi' | 'native'} [hotplug] how the ports of a q35 reach the guest; default `acpi`
  * @property {'seabios' | 'ovmf'} [firmware] default `seabios`; OVMF takes ten seconds longer
@@ -217,8 +218,10 @@ function serialPort(name, path) {
  * @param {QemuOptions} options */
 export function machineArgs(options) {
   const { machine = 'q35', memoryMiB = 128, processors = 1, cpu = 'max', physBits } = options;
+  const { translationMiB } = options;
+  const accelerator = translationMiB === undefined ? 'tcg' : `tcg,tb-size=${translationMiB}`;
   return [
-    ...['-machine', `${machine},accel=tcg`],
+    ...['-machine', machine, '-accel', accelerator],
     ...['-cpu', physBits === undefined ? cpu : `${cpu},phys-bits=${physBits}`],
     ...['-m', String(memoryMiB), '-smp', String(processors)],
     ...['-nodefaults', '-display', 'none', '-no-user-config'],
