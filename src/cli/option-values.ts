@@ -7,6 +7,7 @@ import {
   parseJson,
   parseSize,
   type JsonObject,
+  type JsonValue,
 } from '../index.js';
 
 /** Reads the text of one option; `flag` is what it was given as. */
@@ -132,9 +133,9 @@ export const reason: ReadValue<string> = (value, flag) => {
   return value;
 };
 
-/** A JSON object; integers beyond 2^53 are kept. */
-export const json: ReadValue<JsonObject> = (value, flag) => {
-  const remedy = 'for example \'{"driver":"pci-testdev"}\'';
+/** A JSON object, or a list of them; integers beyond 2^53 are kept. */
+export const jsonObjects: ReadValue<JsonObject | readonly JsonObject[]> = (value, flag) => {
+  const remedy = 'for example \'{"driver":"pci-testdev"}\', or a list of the functions of one slot';
   let parsed;
   try {
     parsed = parseJson(value);
@@ -144,12 +145,15 @@ export const json: ReadValue<JsonObject> = (value, flag) => {
       remedy,
     });
   }
-  if (!isJsonObject(parsed)) {
-    throw new InputError('SYNTAX', `${flag}: not a JSON object: ${JSON.stringify(value)}`, {
-      remedy,
-    });
-  }
-  return parsed;
+  if (isJsonObject(parsed)) return parsed;
+  const list: readonly JsonValue[] = Array.isArray(parsed) ? parsed : [];
+  const objects = list.filter((each) => isJsonObject(each));
+  if (objects.length > 0 && objects.length === list.length) return objects;
+  throw new InputError(
+    'SYNTAX',
+    `${flag}: neither a JSON object nor a list of them: ${JSON.stringify(value)}`,
+    { remedy },
+  );
 };
 
 function bad(flag: string, value: string, expected: string): InputError {

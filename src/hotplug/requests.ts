@@ -33,8 +33,12 @@ export interface AttachHostDevice extends AttachCommon {
 
 /** A device that QEMU emulates, for practice and tests. */
 export interface AttachEmulated extends AttachCommon {
-  /** Arguments of `device_add` without id, bus and addr: `{driver: 'pci-testdev'}`. */
-  readonly emulate: JsonObject;
+  /**
+   * Arguments of `device_add` without id, bus and addr: `{driver: 'pci-testdev'}`. A list of one to eight is
+   * the functions of one slot, from function 0 on: they come and go together.
+   */
+  readonly emulate: JsonObject | readonly JsonObject[];
+  /** Of a list that of function 0; the others are called `<id>.1` to `<id>.7`. */
   readonly id: string;
 }
 

@@ -17,7 +17,13 @@ import { isVgpu } from '../host/vgpu.js';
 import type { HostSnapshot } from '../host/types.js';
 import { compareBdf, toBdf, type Bdf } from '../pci/pci-address.js';
 import { expandMembers, type Members } from '../plan/members.js';
-import { MDEV_DRIVERS, type MdevDriver, type PlanRequest } from '../plan/request.js';
+import { isJsonObject, type JsonValue } from '../json.js';
+import {
+  MDEV_DRIVERS,
+  type EmulatedDevice,
+  type MdevDriver,
+  type PlanRequest,
+} from '../plan/request.js';
 import { isDeviceId } from '../qmp/argument-kinds.js';
 import type { VmIdentity, VmKey } from '../vm/types.js';
 import type { Environment } from './environment.js';
@@ -56,13 +62,35 @@ export async function resolveRequest(
     zpci: request.zpci,
   };
   if ('device' in request) return resolveHostDevice(request, common, environment, vm);
-  if (typeof request.emulate !== 'object' || request.emulate === null) {
-    throw new InputError('BAD_ARGUMENT', 'An emulated device is named by an object', {
-      remedy: 'for example {"driver":"pci-testdev"}',
+  const { id, emulate } = request;
+  const device = readEmulated(emulate);
+  return { request: { kind: 'emulated', id, device, ...common }, host: undefined };
+}
+
+const MOST_FUNCTIONS = 8;
+
+/** One object, or a list of those that share a slot; a list of one is that one. @throws {InputError} */
+function readEmulated(emulate: JsonValue): EmulatedDevice {
+  if (isJsonObject(emulate)) return emulate;
+  const list: readonly JsonValue[] = Array.isArray(emulate) ? emulate : [];
+  const functions = list.filter((each) => isJsonObject(each));
+  const [first] = functions;
+  if (first === undefined || functions.length < list.length) {
+    throw new InputError('BAD_ARGUMENT', 'An emulated device is named by an object or a list', {
+      remedy: 'for example {"driver":"pci-testdev"}, or a list of such functions of one slot',
     });
   }
-  const { id, emulate: device } = request;
-  return { request: { kind: 'emulated', id, device, ...common }, host: undefined };
+  if (functions.length > MOST_FUNCTIONS) {
+    throw new InputError(
+      'BAD_ARGUMENT',
+      `A slot has ${MOST_FUNCTIONS} functions, not ${functions.length}`,
+      {
+        remedy: 'attach the others as a device of their own',
+        details: { functions: functions.length },
+      },
+    );
+  }
+  return functions.length === 1 ? first : functions;
 }
 
 async function resolveMdev(

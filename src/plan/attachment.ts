@@ -1,6 +1,6 @@
 import type { PlanProgress } from '../engine/index.js';
-import type { JsonObject } from '../json.js';
 import type { VmSnapshot } from '../vm/types.js';
+import type { EmulatedDevice } from './request.js';
 import type {
   AddDevice,
   BindDriver,
@@ -32,7 +32,7 @@ export interface Attachment {
   readonly functions: readonly AttachedFunction[];
   readonly groups: readonly number[];
   /** What was asked for, where it is an emulated device. */
-  readonly device: JsonObject | undefined;
+  readonly device: EmulatedDevice | undefined;
   readonly bindings: readonly { readonly step: BindDriver; readonly record: unknown }[];
   readonly grants: readonly { readonly step: GrantAccess; readonly record: unknown }[];
 }

@@ -64,6 +64,14 @@ export function placeOnPci(port: Port, fn: number): PlannedPlace {
   return { ...placed(port, formatAddr(port.slot, fn)), devfn: port.slot * 8 + fn };
 }
 
+/** Another function of the slot whose function 0 has this place. */
+export function functionAt(place: PlannedPlace, fn: number): PlannedPlace {
+  const { devfn } = place;
+  return devfn === undefined || fn === 0
+    ? place
+    : { ...place, addr: formatAddr(devfn >> 3, fn), devfn: devfn + fn };
+}
+
 function placed(port: Port, addr: string): PlannedPlace {
   return { port: port.id, bus: port.busName, busPath: port.busPath, addr, devfn: undefined };
 }

@@ -1,33 +1,35 @@
 import { InputError, RefusedError } from '../errors.js';
-import type { JsonObject, JsonValue } from '../json.js';
+import type { JsonObject } from '../json.js';
 import { known, unknown } from '../known.js';
 import { formatFunctionId } from '../pci/function-id.js';
 import { fitsHostProperty, parseBdf, type Bdf } from '../pci/pci-address.js';
-import { snapshotHash } from '../vm/hash.js';
 import { portOf } from '../vm/port-of.js';
 import type { VmDevice, VmSnapshot } from '../vm/types.js';
 import { allocatePort } from './allocate.js';
+import {
+  attachPlan,
+  refuseLeaving,
+  refuseTakenId,
+  zpciFor,
+  type AttachPlanning,
+} from './attach-plan.js';
 import { bootOptionsForHost } from './boot-options.js';
 import { busKindOf } from './bus-kind.js';
 import { neededMemlock } from '../host/memlock.js';
 import { mdevPath } from '../host/mdev.js';
 import { checkOwner, checkTargets, groupOf, hostFunction, refuseQuarantined } from './checks.js';
-import { EMULATED_ADD_DEADLINE_MS, vfioAddDeadlineMs } from './deadlines.js';
-import { emulatedBars } from './emulated-bars.js';
+import { vfioAddDeadlineMs } from './deadlines.js';
 import { fitOnPort } from './fit.js';
 import { functionIdOf } from './identify.js';
 import { hostBehind } from './host-behind.js';
 import { placeIn, placeOnPci } from './place-in.js';
 import { groupBySlot } from './placement.js';
-import { planZpci } from './plan-zpci.js';
-import type { EmulatedRequest, MdevAttachRequest, PlanRequest, VfioRequest } from './request.js';
-import type { AddDevice, AddZpci, HotplugPlan, HotplugStep } from './steps.js';
+import { planEmulated } from './plan-emulated.js';
+import type { MdevAttachRequest, PlanRequest, VfioRequest } from './request.js';
+import type { AddDevice, HotplugStep } from './steps.js';
 import type { World } from './world.js';
 
-/** A plan, or the finding that what was asked for is there already. */
-export type AttachPlanning =
-  | { readonly kind: 'plan'; readonly plan: HotplugPlan }
-  | { readonly kind: 'already'; readonly ids: readonly string[] };
+export type { AttachPlanning };
 
 /**
  * The steps that put the requested functions into the VM.
@@ -161,99 +163,6 @@ function planMdev(request: MdevAttachRequest, world: World): AttachPlanning {
   return attachPlan(request, world, steps, { hosts: [uuid], device: undefined });
 }
 
-function planEmulated(request: EmulatedRequest, world: World): AttachPlanning {
-  const { vm } = world;
-  const already = alreadyEmulated(request, world);
-  if (already !== undefined) return already;
-  refuseLeaving([request.id], world.leaving);
-  refuseTakenId(request.id, vm);
-  const { driver, ...properties } = request.device;
-  if (typeof driver !== 'string') {
-    throw new InputError('BAD_ARGUMENT', 'The device has no "driver"', {
-      remedy: 'for example --device \'{"driver":"pci-testdev"}\'',
-    });
-  }
-  if (driver.startsWith('vfio-') || driver === 'zpci') throw notEmulated(driver);
-  for (const ours of ['id', 'bus', 'addr', 'devno'] as const) {
-    if (ours in properties) {
-      throw new InputError('BAD_ARGUMENT', `The device must not name "${ours}": the plan does`, {
-        remedy: ours === 'id' ? 'pass it as --id' : 'choose the place with --port',
-      });
-    }
-  }
-  const bars = emulatedBars(request.device);
-  const place = placeIn(vm, {
-    what: request.id,
-    bus: busKindOf(driver),
-    port: request.port,
-    bars,
-    // Nothing of the host is at stake: what does not fit after all is told, or taken out again.
-    mayGuess: true,
-  });
-  const judgeBars = !bars.known && place.devfn !== undefined;
-  const add: AddDevice = {
-    kind: 'AddDevice',
-    id: request.id,
-    driver,
-    ...place,
-    host: undefined,
-    properties,
-    deadlineMs: EMULATED_ADD_DEADLINE_MS,
-    ...(judgeBars ? { judgeBars } : {}),
-  };
-  return attachPlan(request, world, [...zpciFor(request, vm, [add]), add], {
-    hosts: [],
-    device: request.device,
-  });
-}
-
-/** The partner of the one PCI device whose numbers are asked for. */
-function zpciFor(
-  { zpci }: PlanRequest,
-  vm: VmSnapshot,
-  adds: readonly AddDevice[],
-): readonly AddZpci[] {
-  const [only, ...more] = adds;
-  if (zpci === undefined || only === undefined) return [];
-  if (more.length === 0 && only.devfn !== undefined) return planZpci(vm, only.id, zpci);
-  throw new InputError('BAD_ARGUMENT', 'uid and fid are the numbers of one PCI device', {
-    remedy: 'attach one function at a time, and leave them out for what is not on PCI',
-  });
-}
-
-function attachPlan(
-  request: PlanRequest,
-  { planId, vm, address }: World,
-  steps: readonly HotplugStep[],
-  subject: { readonly hosts: readonly string[]; readonly device: JsonObject | undefined },
-): AttachPlanning {
-  const ids = steps.flatMap((step) => (step.kind === 'AddDevice' ? [step.id] : []));
-  return {
-    kind: 'plan',
-    plan: {
-      id: planId,
-      kind: 'attach',
-      scope: vm.key,
-      subject: { kind: 'attach', address, vm: vm.identity, request: subject },
-      steps: request.awaitPlaced ? [...steps, { kind: 'AwaitGuest', ids }] : steps,
-      // Placement is verified inside the last AddDevice: once that is done the device is in.
-      commit: { step: steps.length - 1, at: 'done' },
-      snapshotHash: snapshotHash(vm),
-    },
-  };
-}
-
-/** Behind these is a device of the host, which needs its checks, or of QEMU's that is made with another. */
-function notEmulated(driver: string): InputError {
-  return new InputError('PROPERTY_NOT_ALLOWED', `${driver} is not an emulated device`, {
-    remedy:
-      driver === 'zpci'
-        ? 'attach its PCI device with --zpci-uid and --zpci-fid'
-        : 'name the device of the host instead: qmplug attach VM DEVICE',
-    details: { property: 'driver' },
-  });
-}
-
 /** `host=` takes four digits of domain; a device behind Intel VMD goes in by its sysfs path. */
 function hostProperty(bdf: Bdf): JsonObject {
   return fitsHostProperty(parseBdf(bdf))
@@ -274,19 +183,6 @@ export function memlockNeed(vm: VmSnapshot, adding: number): number | undefined 
     vfioDeviceCount: inside + adding,
   });
   return Number(needed);
-}
-
-function refuseTakenId(id: string, vm: VmSnapshot): void {
-  const holder = vm.devices.find((device) => device.id === id);
-  if (holder === undefined) return;
-  throw new RefusedError(
-    'ID_TAKEN',
-    `The VM already has a device ${id}, a ${holder.type} that this request did not ask for`,
-    {
-      remedy: `choose another id, or take that one out first: qmplug detach VM ${id}`,
-      details: { id, type: holder.type, path: holder.path },
-    },
-  );
 }
 
 function vmNotLocal(vm: VmSnapshot): RefusedError {
@@ -331,46 +227,5 @@ function alreadyAttached(
       remedy: `take it out first: qmplug detach VM ${ids[0] ?? inside[0]?.bdf}`,
       details: { attached: inside.map(({ bdf, device }) => ({ bdf, path: device?.path ?? null })) },
     },
-  );
-}
-
-function alreadyEmulated(request: EmulatedRequest, world: World): AttachPlanning | undefined {
-  const { vm, attachments, leaving } = world;
-  const mine = attachments.find((each) => each.functions.some((fn) => fn.id === request.id));
-  if (mine === undefined || !vm.devices.some((device) => device.id === request.id)) {
-    return undefined;
-  }
-  refuseLeaving([request.id], leaving);
-  const [fn] = mine.functions;
-  const asAsked =
-    mine.device !== undefined &&
-    sameJson(mine.device, request.device) &&
-    (request.port === undefined || request.port === fn?.port || request.port === fn?.addr);
-  if (asAsked) return { kind: 'already', ids: [request.id] };
-  throw new RefusedError(
-    'ATTACHED_ELSEWHERE',
-    `${request.id} is already in the VM on ${fn?.port}, but not as asked`,
-    {
-      remedy: `take it out first: qmplug detach VM ${request.id}`,
-      details: { id: request.id, port: fn?.port ?? null },
-    },
-  );
-}
-
-/** Gone from the VM is not over yet: its removal still has the host to give back, and would find the new one. */
-function refuseLeaving(ids: readonly string[], leaving: ReadonlySet<string>): void {
-  const pending = ids.filter((id) => leaving.has(id));
-  if (pending.length === 0) return;
-  throw new RefusedError('STILL_PENDING', `${pending.join(', ')}: its removal is not over yet`, {
-    remedy: `wait for it: qmplug detach VM ${pending[0]}`,
-    details: { ids: pending },
-  });
-}
-
-function sameJson(a: JsonValue | undefined, b: JsonValue | undefined): boolean {
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
-  const [left, right] = [Object.entries(a), new Map(Object.entries(b))];
-  return (
-    left.length === right.size && left.every(([key, value]) => sameJson(value, right.get(key)))
   );
 }

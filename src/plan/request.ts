@@ -30,12 +30,18 @@ export interface VfioRequest extends CommonRequest {
   readonly drivers: ReadonlyMap<Bdf, string>;
 }
 
+/**
+ * Arguments of `device_add` without id, bus and addr; `driver` among them. A list is the functions of one
+ * slot from function 0 on, two to eight of them.
+ */
+export type EmulatedDevice = JsonObject | readonly JsonObject[];
+
 /** A device that QEMU emulates, for practice and tests. */
 export interface EmulatedRequest extends CommonRequest {
   readonly kind: 'emulated';
+  /** Of function 0; the others have `<id>.<function>`. */
   readonly id: string;
-  /** Arguments of `device_add` without id, bus and addr; `driver` among them. */
-  readonly device: JsonObject;
+  readonly device: EmulatedDevice;
 }
 
 /** A mediated device of the host that exists already. */

@@ -2,6 +2,7 @@ import type { Plan } from '../engine/index.js';
 import type { JsonObject } from '../json.js';
 import type { Bdf } from '../pci/pci-address.js';
 import type { VmIdentity } from '../vm/types.js';
+import type { EmulatedDevice } from './request.js';
 
 /**
  * The steps of attach and detach as plain data. What each does stands in `hotplug/steps`, one file a
@@ -243,8 +244,8 @@ export const HOST_SCOPE = 'host';
 export interface AttachSubject {
   /** Host functions of a VFIO attach in numeric order, or the UUID of an mdev; empty for an emulated device. */
   readonly hosts: readonly string[];
-  /** Properties of an emulated device as asked. */
-  readonly device: JsonObject | undefined;
+  /** Properties of an emulated device, or of its functions, as asked. */
+  readonly device: EmulatedDevice | undefined;
 }
 
 export type HotplugPlan = Plan<HotplugStep, Subject>;

@@ -104,7 +104,10 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
       '--reserved-for': OWNERS,
       '--zpci-uid': COUNTS,
       '--zpci-fid': COUNTS,
-      '--device': ['', 'pci-testdev', '{', '[]', 'null', '1', '"x"', '{"driver":1e999}'],
+      '--device': [
+        ...['', 'pci-testdev', '{', '[]', 'null', '1', '"x"', '{"driver":1e999}'],
+        ...['[1]', '["edu"]', '[[]]', '[null]', `[${DEVICE},7]`, `[${DEVICE},[${DEVICE}]]`],
+      ],
       '--id': ['', '0', '-a', 'a b', 'a/b', 'ä', 'a\n', 'x'.repeat(129)],
       ...VM_OPTIONS,
     },

@@ -40,6 +40,9 @@ const boot = (change: Partial<main.BootRequest>) => () =>
     memoryBytes: 1n << 30n,
     ...change,
   });
+const EDU = { driver: 'edu' };
+/** Of 128 GiB windows one takes a port's whole. */
+const TOO_LARGE = { driver: 'pci-testdev', membar: 2 ** 37 };
 const onVm = (work: (vm: main.Vm) => Promise<unknown>) => async () => {
   const world = createHostWorld({ seed: 1, guest: { kind: 'linux' } });
   const before = world.snapshot();
@@ -267,6 +270,9 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   'Vm.planAttach': {
     'no device': onVm((vm) => vm.planAttach({ device: 'gpu' })),
     'a device that is not there': onVm((vm) => vm.planAttach({ device: '0000:99:00.0' })),
+    'nine functions': onVm((vm) =>
+      vm.planAttach({ emulate: Array<typeof EDU>(9).fill(EDU), id: 'd0' }),
+    ),
   },
   'Vm.attach': {
     'no device': onVm((vm) => vm.attach({ device: 'gpu' })),
@@ -287,6 +293,38 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     ),
     'a place of its own': onVm((vm) =>
       vm.attach({ emulate: { driver: 'edu', bus: 'pcie.0' }, id: 'd0' }),
+    ),
+    'no function': onVm((vm) => vm.attach({ emulate: [], id: 'd0' })),
+    'nine functions': onVm((vm) =>
+      vm.attach({ emulate: Array<typeof EDU>(9).fill(EDU), id: 'd0' }),
+    ),
+    'a function that is no object': onVm((vm) =>
+      vm.attach({ emulate: [EDU, anything<typeof EDU>('edu')], id: 'd0' }),
+    ),
+    'a function without a driver': onVm((vm) => vm.attach({ emulate: [EDU, {}], id: 'd0' })),
+    'a function with a place of its own': onVm((vm) =>
+      vm.attach({ emulate: [EDU, { ...EDU, addr: '0x0.3' }], id: 'd0' }),
+    ),
+    'a function that is not on PCI': onVm((vm) =>
+      vm.attach({ emulate: [EDU, { driver: 'virtio-rng-ccw' }], id: 'd0' }),
+    ),
+    'a function of the host': onVm((vm) =>
+      vm.attach({ emulate: [EDU, { driver: 'vfio-pci', host: '0000:05:00.0' }], id: 'd0' }),
+    ),
+    'a function that opens a file': onVm((vm) =>
+      vm.attach({ emulate: [EDU, { ...EDU, romfile: '/etc/shadow' }], id: 'd0' }),
+    ),
+    'a function that says whether there are more': onVm((vm) =>
+      vm.attach({ emulate: [{ ...EDU, multifunction: false }, EDU], id: 'd0' }),
+    ),
+    'an id that leaves no room for the functions': onVm((vm) =>
+      vm.attach({ emulate: [EDU, EDU], id: 'd'.repeat(127) }),
+    ),
+    'functions that no port takes together': onVm((vm) =>
+      vm.attach({ emulate: [TOO_LARGE, TOO_LARGE], id: 'd0' }),
+    ),
+    'numbers that are those of one function': onVm((vm) =>
+      vm.attach({ emulate: [EDU, EDU], id: 'd0', zpci: { uid: 1, fid: 1 } }),
     ),
     'a negative timeout': onVm((vm) => vm.attach({ device: ACCELERATOR }, VM_WAITS)),
     'a timeout of NaN': onVm((vm) => vm.attach({ device: ACCELERATOR }, { timeoutMs: NaN })),

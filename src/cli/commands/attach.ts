@@ -16,7 +16,7 @@ import {
   deviceId,
   each,
   holdOwner,
-  json,
+  jsonObjects,
   once,
   oneOf,
   reason,
@@ -31,7 +31,7 @@ interface AttachOptions extends VmOptions {
   readonly members?: 'device' | 'slot' | 'group';
   readonly wait?: 'placed';
   readonly allow?: readonly string[];
-  readonly device?: JsonObject;
+  readonly device?: JsonObject | readonly JsonObject[];
   readonly id?: string;
   readonly zpciUid?: number;
   readonly zpciFid?: number;
@@ -47,6 +47,10 @@ Examples:
   qmplug attach /run/vm.sock 0000:3b:00.0 --port rp1 --wait placed --timeout 30
   qmplug attach /run/vm.sock --device '{"driver":"pci-testdev"}' --id practice0
   qmplug attach /run/vm.sock --device '{"driver":"virtio-rng-ccw"}' --id rng0 --port fe.1.0042
+  qmplug attach /run/vm.sock --device '[{"driver":"edu"},{"driver":"virtio-rng-pci"}]' --id both
+
+Of a list the first is function 0 and has the id as given, the others are <id>.1 to <id>.7. They come and go
+together: whichever of them is detached, all of them are.
 
 What is attached already, as asked, is a success. A BAR that the guest has not placed at the deadline of
 --wait placed ends with status 5; the device stays attached.
@@ -83,8 +87,8 @@ export function defineAttach(program: Command, run: RunWork): Command {
     )
     .option(
       '--device <json>',
-      'an emulated device instead, as device_add takes it',
-      once('--device', json),
+      'an emulated device instead, as device_add takes it; a list is the functions of one slot',
+      once('--device', jsonObjects),
     )
     .option(
       '--reserved-for <owner>',

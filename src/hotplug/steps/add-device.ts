@@ -11,6 +11,7 @@ import type { StepContext } from '../context.js';
 import { StepError } from '../../engine/step-errors.js';
 import { liveFit } from '../live-fit.js';
 import { presenceOf } from '../presence.js';
+import { findById } from '../status.js';
 import type { VmLink } from '../vm-link.js';
 import { LOOK_AGAIN_MS, watchRemoval } from '../watch-removal.js';
 
@@ -143,17 +144,18 @@ const MOST_LOOKS = 20;
  * Believes a misfit that stays: firmware that boots opens the windows one register after the other, and an undo
  * needs a guest to release the device.
  *
- * @throws {NoFitError} `NO_WINDOW` for a device that turned out larger than its port.
+ * @throws {NoFitError} `NO_WINDOW` where the functions of its slot turned out larger than their port.
  */
 async function refuseMisfit(
-  { id, bus, port }: AddDevice,
+  step: AddDevice,
   { vm, clock }: StepContext,
   first: readonly PciBusInfo[],
 ): Promise<void> {
+  const { id, bus, port } = step;
   let pci = first;
   let before: string | undefined;
   for (let looks = 1; looks <= MOST_LOOKS; looks += 1) {
-    const fit = liveFit(pci, bus, [id]);
+    const fit = liveFit(pci, bus, slotMates(step, pci));
     if (fit?.kind !== 'does-not-fit') return;
     if (fit.arithmetic === before || looks === MOST_LOOKS) {
       throw new NoFitError('NO_WINDOW', `${id} does not fit ${port}: ${fit.arithmetic}`, {
@@ -164,6 +166,18 @@ async function refuseMisfit(
     before = fit.arithmetic;
     await new Promise<void>((resolve) => clock.after(SAME_FOR_MS, resolve));
     pci = await queryPci(await vm.session());
+  }
+
+  /** The functions that share the step's slot, its own among them, as far as QEMU shows them. */
+  function slotMates(
+    { id, bus, devfn = 0 }: AddDevice,
+    pci: readonly PciBusInfo[],
+  ): readonly string[] {
+    const onBus = findById(pci, bus)?.bridge?.devices ?? [];
+    const mates = onBus.flatMap(({ slot, qdevId }) =>
+      slot === devfn >> 3 && qdevId !== undefined && qdevId !== id ? [qdevId] : [],
+    );
+    return [id, ...mates];
   }
 }
 
