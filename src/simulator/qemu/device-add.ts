@@ -93,9 +93,9 @@ function findBus(
   if (given.startsWith('/')) throw deviceNotFound(given.split('/')[1] ?? '');
   const bus = machine.buses.find((candidate) => candidate.name === given);
   // The one inner bus that has its device's id for a name.
-  const inner = machine.devices.find(({ id, type }) => id === given && type.name === 'nvme');
-  if (bus === undefined && inner !== undefined) {
-    throw new QmpFailure(`Device '${driver}' can't go on nvme-bus bus`);
+  const inner = machine.devices.find(({ id, type }) => id === given && type.innerBus)?.type;
+  if (bus === undefined && inner?.innerBus !== undefined) {
+    throw new QmpFailure(`Device '${driver}' can't go on ${inner.innerBus} bus`);
   }
   if (bus === undefined) throw new QmpFailure(`Bus '${given}' not found`);
   return bus;

@@ -32,6 +32,8 @@ export interface DeviceType {
   readonly initialValues?: Readonly<Record<string, JsonValue>>;
   /** A qdev object inside, which gets a DEVICE_DELETED of its own. */
   readonly inner?: { readonly name: string; readonly type: string };
+  /** A bus inside that is not PCI and has the device's own id for a name (hw/nvme/ctrl.c, 7.2 to 10.0). */
+  readonly innerBus?: string;
   /** False for types that can only come with the machine. */
   readonly hotpluggable?: boolean;
   /** Whether it comes with an option ROM where `romfile` names no other. */
@@ -280,6 +282,7 @@ const TYPES: readonly DeviceType[] = [
     irqPin: 1,
     properties: propertyList(NVME),
     regions: () => [memory(0, 0x4000, { is64bit: true })],
+    innerBus: 'nvme-bus',
   },
   {
     name: 'vfio-pci',

@@ -63,6 +63,7 @@ function allPaths(machine: Machine): readonly string[] {
   return [
     ...FIXED_PATHS,
     ...machine.devices.map(({ path }) => path),
+    ...machine.devices.flatMap((device) => innerObjects(device).map(({ value }) => value)),
     ...machine.buses.map(({ path }) => path),
     ...[...machine.objects.keys()].map((id) => `/objects/${id}`),
   ];
@@ -229,9 +230,6 @@ function deviceObject(machine: Machine, device: PciDevice): QomObject {
     childBus && type.kind !== 'host-bridge'
       ? [property(childBus.name, `child<${childBus.typeName}>`, childBus.path)]
       : [];
-  const inner = type.inner
-    ? [property(type.inner.name, `child<${type.inner.type}>`, `${device.path}/${type.inner.name}`)]
-    : [];
   return {
     type: type.name,
     properties: [
@@ -244,7 +242,7 @@ function deviceObject(machine: Machine, device: PciDevice): QomObject {
       ),
       property('legacy-addr', 'str', legacyAddr(device.devfn)),
       ...busProperty,
-      ...inner,
+      ...innerObjects(device),
     ],
   };
 }
@@ -265,10 +263,23 @@ function propertyValue({ type, properties }: PciDevice, name: string): JsonValue
   return value;
 }
 
+/** What a device has inside, as children of it; the value is the path. */
+function innerObjects({
+  id,
+  path,
+  type,
+}: PciDevice): readonly (QomProperty & { readonly value: string })[] {
+  const { inner, innerBus } = type;
+  const bus = innerBus && { name: id ?? `${innerBus}.0`, type: innerBus };
+  return [inner, bus].flatMap((each) => {
+    if (each === undefined || each === '') return [];
+    const value = `${path}/${each.name}`;
+    return [{ ...property(each.name, `child<${each.type}>`), value }];
+  });
+}
+
 function innerObject(machine: Machine, path: string): QomObject | undefined {
   const device = machine.findByPath(parentPath(path));
-  const inner = device?.type.inner;
-  return inner && path.endsWith(`/${inner.name}`)
-    ? { type: inner.type, properties: [] }
-    : undefined;
+  const found = device && innerObjects(device).find(({ value }) => value === path);
+  return found && { type: found.type.slice('child<'.length, -1), properties: [] };
 }
