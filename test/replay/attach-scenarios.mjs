@@ -240,46 +240,44 @@ export const attachScenarios = [
     events: [],
     leaves: ['d0'],
   },
-  {
+  idTakenMeanwhile({
     name: 'id-taken-meanwhile',
     shows: 'a device that took the id between the look and the command is not removed as ours',
-    machine: { ports: ['rp0', 'rp1'] },
-    steps: [
-      attach(
-        'd0',
-        { error: 'STEP_FAILED', because: 'duplicate-id', steps: UNDONE },
-        {
-          between: {
-            at: 'do AddDevice before-intent',
-            command: 'device_add',
-            arguments: { ...TEST_DEVICE, id: 'd0', bus: 'rp1', addr: '0x0' },
-          },
-        },
-      ),
-      status({ ports: { rp0: 'free', rp1: 'used d0' } }),
-    ],
-    events: [],
-    leaves: ['d0'],
-  },
-  {
+    port: 'rp1',
+    left: { rp0: 'free', rp1: 'used d0' },
+  }),
+  idTakenMeanwhile({
     name: 'id-and-port-taken-meanwhile',
     shows: 'nor is one that took both the id and the port',
+    port: 'rp0',
+    left: { rp0: 'used d0', rp1: 'free' },
+  }),
+];
+
+/**
+ * Another client adds a device with the id that ours is about to get.
+ *
+ * @param {Pick<import('./scenario.mjs').Scenario, 'name' | 'shows'> & {
+ *   readonly port: string, readonly left: Readonly<Record<string, string>>
+ * }} options `port` is where it goes, `left` what the ports hold in the end
+ * @returns {import('./scenario.mjs').Scenario}
+ */
+function idTakenMeanwhile({ name, shows, port, left }) {
+  const theirs = { ...TEST_DEVICE, id: 'd0', bus: port, addr: '0x0' };
+  const between = {
+    at: 'do AddDevice before-intent',
+    command: 'device_add',
+    arguments: theirs,
+  };
+  return {
+    name,
+    shows,
     machine: { ports: ['rp0', 'rp1'] },
     steps: [
-      attach(
-        'd0',
-        { error: 'STEP_FAILED', because: 'duplicate-id', steps: UNDONE },
-        {
-          between: {
-            at: 'do AddDevice before-intent',
-            command: 'device_add',
-            arguments: { ...TEST_DEVICE, id: 'd0', bus: 'rp0', addr: '0x0' },
-          },
-        },
-      ),
-      status({ ports: { rp0: 'used d0', rp1: 'free' } }),
+      attach('d0', { error: 'STEP_FAILED', because: 'duplicate-id', steps: UNDONE }, { between }),
+      status({ ports: left }),
     ],
     events: [],
     leaves: ['d0'],
-  },
-];
+  };
+}

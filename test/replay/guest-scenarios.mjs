@@ -49,32 +49,15 @@ export const guestScenarios = [
     events: ['DEVICE_DELETED d0'],
     leaves: [],
   },
-  {
+  guestUnplug({
     name: 'guest-unplug',
     shows: 'a guest lets go by ACPI: the event comes while the detach waits',
-    not: ['5.2'],
-    machine: { ports: ['rp0'], guest: ['nvme'] },
-    steps: [
-      attach('d0', { attached: [NVME_PLACED], steps: PLACED }, { emulate: NVME, wait: 'placed' }),
-      detach('d0', { removals: ['d0 unplugged'], steps: REMOVED }),
-      status({ ports: { rp0: 'free' } }),
-    ],
-    events: ['DEVICE_DELETED d0'],
-    leaves: [],
-  },
-  {
+  }),
+  guestUnplug({
     name: 'guest-unplug-native',
     shows: 'a guest lets go natively, after its five seconds for a change of mind',
-    not: ['5.2'],
-    machine: { ports: ['rp0'], guest: ['nvme'], hotplug: 'native' },
-    steps: [
-      attach('d0', { attached: [NVME_PLACED], steps: PLACED }, { emulate: NVME, wait: 'placed' }),
-      detach('d0', { removals: ['d0 unplugged'], steps: REMOVED }),
-      status({ ports: { rp0: 'free' } }),
-    ],
-    events: ['DEVICE_DELETED d0'],
-    leaves: [],
-  },
+    hotplug: 'native',
+  }),
   {
     name: 'guest-ejects-unasked',
     shows: 'what the guest ejects by itself is given up, and its port is free again',
@@ -97,3 +80,26 @@ export const guestScenarios = [
     leaves: [],
   },
 ];
+
+/**
+ * A guest with a driver takes a device and gives it back.
+ *
+ * @param {Pick<import('./scenario.mjs').Scenario, 'name' | 'shows'> &
+ *   Pick<import('./scenario.mjs').Machine, 'hotplug'>} options
+ * @returns {import('./scenario.mjs').Scenario}
+ */
+function guestUnplug({ name, shows, ...hotplug }) {
+  return {
+    name,
+    shows,
+    not: ['5.2'],
+    machine: { ports: ['rp0'], guest: ['nvme'], ...hotplug },
+    steps: [
+      attach('d0', { attached: [NVME_PLACED], steps: PLACED }, { emulate: NVME, wait: 'placed' }),
+      detach('d0', { removals: ['d0 unplugged'], steps: REMOVED }),
+      status({ ports: { rp0: 'free' } }),
+    ],
+    events: ['DEVICE_DELETED d0'],
+    leaves: [],
+  };
+}

@@ -2,6 +2,7 @@
 import { attachScenarios } from './attach-scenarios.mjs';
 import { detachScenarios } from './detach-scenarios.mjs';
 import { foreignScenarios } from './foreign-scenarios.mjs';
+import { functionScenarios } from './function-scenarios.mjs';
 import { guestScenarios } from './guest-scenarios.mjs';
 import { machineScenarios } from './machine-scenarios.mjs';
 import { nativeScenarios } from './native-scenarios.mjs';
@@ -11,6 +12,7 @@ export const SCENARIOS = [
   ...attachScenarios,
   ...detachScenarios,
   ...foreignScenarios,
+  ...functionScenarios,
   ...guestScenarios,
   ...nativeScenarios,
   ...machineScenarios,
