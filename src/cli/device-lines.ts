@@ -25,11 +25,15 @@ export function renderDevices(
     summarise(obstacles),
   ]);
   const table = renderTable(HEAD, rows, { width: options.width, elastic: ELASTIC });
+  return [...(lines.length === 0 ? ['no PCI devices'] : table), ...missingLines(missing)].join(
+    '\n',
+  );
+}
+
+/** What the host lacks for any device, with the remedies. */
+export function missingLines(missing: readonly MissingNeed[]): readonly string[] {
   const needs = missing.flatMap(({ evidence, remedy }) => [`  ${evidence}`, `    ${remedy}`]);
-  return [
-    ...(lines.length === 0 ? ['no PCI devices'] : table),
-    ...(needs.length === 0 ? [] : ['', 'missing for VFIO:', ...needs]),
-  ].join('\n');
+  return needs.length === 0 ? [] : ['', 'missing for VFIO:', ...needs];
 }
 
 function cellsOf(candidate: Candidate, names: PciNames | undefined): readonly string[] {

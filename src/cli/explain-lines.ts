@@ -5,6 +5,8 @@ import {
   type Candidate,
   type Rejection,
 } from '../index.js';
+import { missingLines, type DeviceLine } from './device-lines.js';
+import type { MissingNeed } from './vfio-needs.js';
 
 export interface GroupMember {
   readonly bdf: string;
@@ -47,14 +49,38 @@ function groupOf(
 
 const valueOf = (fact: Known<string | undefined>) => (fact.known ? (fact.value ?? null) : null);
 
-/** One line a candidate, and below it what holds, what does not, and its group. */
+/**
+ * One line a candidate, and below it what holds, what does not, and its group; of one that the selector takes also
+ * what would stop an attach all the same.
+ */
 export function renderExplanation(
   explained: readonly ExplainedCandidate[],
+  host: { readonly lines: readonly DeviceLine[]; readonly missing: readonly MissingNeed[] },
   refusal: Explanation['refusal'],
 ): string {
+  const blocks = new Map(
+    host.lines.map(({ candidate, obstacles }) => [
+      candidate.name,
+      obstacles.filter(({ level }) => level === 'block'),
+    ]),
+  );
   const outcome =
     refusal === undefined ? [] : ['', `${escapeControl(refusal.message)} [${refusal.code}]`];
-  return [...explained.flatMap(linesOf), ...outcome].join('\n');
+  return [
+    ...explained.flatMap((each) => [...linesOf(each), ...blockLines(each, blocks)]),
+    ...outcome,
+    ...missingLines(host.missing),
+  ].join('\n');
+}
+
+function blockLines(
+  { bdf, verdict }: ExplainedCandidate,
+  blocks: ReadonlyMap<string, DeviceLine['obstacles']>,
+): readonly string[] {
+  if (verdict === 'rejected') return [];
+  return (blocks.get(bdf) ?? []).map(({ reason, evidence }) =>
+    escapeControl(`    in the way  ${evidence} [${reason}]`),
+  );
 }
 
 function linesOf(each: ExplainedCandidate): readonly string[] {

@@ -86,6 +86,20 @@ describe('without an IOMMU', () => {
   });
 });
 
+it('explains that what a selector takes cannot be given to a VM all the same', async () => {
+  using host = hostWithoutIommu();
+  using home = new CliHome();
+  const { status, stdout } = await home.run(['devices', '3b:00.0', '--explain'], {
+    env: envOf(host),
+  });
+  expect(status).toBe(0);
+  expect(stdout).toMatch(
+    /0000:3b:00\.0 {2}chosen\n.*\n( {4}in the way.*\n)* {4}in the way {2}in no IOMMU group \[no-iommu-group\]\n/,
+  );
+  expect(stdout).not.toMatch(/1f\.2.*\n.*\n {4}in the way/);
+  expect(stdout).toContain('\nmissing for VFIO:\n  there are no IOMMU groups');
+});
+
 describe('with an IOMMU', () => {
   it('names what is in the way of each device, and nothing for one that is free', async () => {
     using host = hostWithIommu();

@@ -81,7 +81,7 @@ async function showDevices(
   const explanation = await explainSelector(host, parseSelector(device ?? '*'));
   const explained = explainCandidates(explanation, all);
   output.result(toJson({ ...document, explained }), () =>
-    renderExplanation(explained, explanation.refusal),
+    renderExplanation(explained, { lines, missing }, explanation.refusal),
   );
   return EXIT.done;
 }
