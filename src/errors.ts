@@ -79,6 +79,7 @@ export type ErrorCode =
   | 'ROLLBACK_FAILED'
   | 'UNPLUG_REFUSED'
   | 'GIVEN_BACK'
+  | 'BATCH_FAILED'
   | 'LOCK_TIMEOUT'
   | 'STATE_DAMAGED'
   | 'STATE_UNWRITABLE'

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import {
   parseRequest,
   resolveSelector,
+  type DeviceChoice,
   type NumaMode,
   type Resolution,
   type Tenant,
@@ -13,8 +14,8 @@ import { count, each, holdOwner, once, oneOf, reason, text } from './option-valu
 import { readRules } from './policy-rules.js';
 import { selectionHost } from './selection-host.js';
 
-/** Options of every command that chooses devices. */
-export interface ChoiceOptions {
+/** How many devices are chosen, and which of those that match. */
+export interface PolicyOptions {
   readonly policy?: string;
   readonly order?: readonly string[];
   readonly same?: readonly string[];
@@ -22,13 +23,17 @@ export interface ChoiceOptions {
   readonly spread?: string;
   readonly pack?: string;
   readonly orElse?: readonly string[];
-  readonly allow?: readonly string[];
   readonly near?: readonly number[];
   readonly numa?: NumaMode;
   readonly pin?: string;
   readonly follow?: true;
   readonly policyFile?: string;
   readonly yesAll?: true;
+}
+
+/** Options of every command that does nothing but choose. */
+export interface ChoiceOptions extends PolicyOptions {
+  readonly allow?: readonly string[];
   readonly for?: string;
 }
 
@@ -37,6 +42,21 @@ const POLICIES =
 
 /** Adds what a choice can be told besides its selector. */
 export function addChoiceOptions(command: Command): Command {
+  return addPolicyOptions(command)
+    .option(
+      '--allow <reason>',
+      'pass over a rule or a finding by its name; may be repeated',
+      each('--allow', reason),
+    )
+    .option(
+      '--for <owner>',
+      'who asks: what is held for them is no obstacle',
+      once('--for', holdOwner),
+    );
+}
+
+/** Adds how many are chosen, and which of those that match. */
+export function addPolicyOptions(command: Command): Command {
   const many = (flag: string, value: string, about: string) =>
     command.option(`${flag} <${value}>`, `${about}; may be repeated`, each(flag, text));
   command.option('--policy <policy>', POLICIES, once('--policy', text));
@@ -47,11 +67,6 @@ export function addChoiceOptions(command: Command): Command {
   return command
     .option('--spread <field>', 'spread over the values of a field', once('--spread', text))
     .option('--pack <field>', 'take as few values of a field as can be', once('--pack', text))
-    .option(
-      '--allow <reason>',
-      'pass over a rule or a finding by its name; may be repeated',
-      each('--allow', reason),
-    )
     .option('--near <node>', 'a NUMA node of the VM; may be repeated', each('--near', count))
     .option(
       '--numa <mode>',
@@ -61,11 +76,6 @@ export function addChoiceOptions(command: Command): Command {
     .option('--pin <file>', 'the device must still be the one pinned there', once('--pin', text))
     .option('--follow', 'take a pinned device where it has moved to')
     .option('--policy-file <file>', 'rules on who may have what', once('--policy-file', text))
-    .option(
-      '--for <owner>',
-      'who asks: what is held for them is no obstacle',
-      once('--for', holdOwner),
-    )
     .option('--yes-all', 'permit a selector that every device matches');
 }
 
@@ -77,18 +87,42 @@ export async function chooseDevices(
   { readAll }: { readonly readAll?: boolean } = {},
 ): Promise<{ readonly resolution: Resolution; readonly tenant: Tenant | undefined }> {
   const { effects, logger } = context.environment;
-  const { policyFile, yesAll, near: vmNodes, for: owner, pin, follow = false, ...rest } = options;
-  const { policy, order, same, distinct, spread, pack, orElse, allow, numa } = rest;
-  const asked = { policy, order, same, distinct, spread, pack, orElse, allow, numa };
-  const pinned = pin === undefined ? undefined : { file: resolve(pin), follow };
+  const { policyFile, yesAll, near: vmNodes, for: owner, allow } = options;
   const { rules, tenant } = await readRules(effects, policyFile, owner);
   const resolution = await resolveSelector(
     { ...selectionHost(context), vmNodes },
-    parseRequest(selector, { ...asked, pin: pinned }),
+    parseRequest(selector, { ...requestOptions(options), allow }),
     { rules, owner, scope: owner, yesAll, readAll, onlyFree: true, logger },
   );
   for (const note of resolution.notes) context.output.note(note);
   return { resolution, tenant };
+}
+
+/** The choice of a command that gives what it chooses to a VM. */
+export async function choiceOf(
+  { environment }: CommandContext,
+  options: PolicyOptions,
+  owner: string | undefined,
+): Promise<DeviceChoice> {
+  const { policyFile, near, yesAll } = options;
+  const { rules } = await readRules(environment.effects, policyFile, owner);
+  return { ...requestOptions(options), rules, yesAll, nearNodes: near };
+}
+
+function requestOptions({
+  policy,
+  order,
+  same,
+  distinct,
+  spread,
+  pack,
+  orElse,
+  numa,
+  pin,
+  follow,
+}: PolicyOptions) {
+  const pinned = pin === undefined ? undefined : { file: resolve(pin), follow: follow ?? false };
+  return { policy, order, same, distinct, spread, pack, orElse, numa, pin: pinned };
 }
 
 /** A resolution as JSON. */

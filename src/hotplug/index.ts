@@ -40,6 +40,7 @@ export {
 } from './host-quarantine.js';
 export { recoverHost } from './recover-host.js';
 export type {
+  AttachBatchRequest,
   AttachEmulated,
   AttachHostDevice,
   AttachmentReport,
@@ -48,6 +49,9 @@ export type {
   AttachResult,
   AttachWarning,
   BarReport,
+  BatchEntry,
+  BatchPreviewEntry,
+  DeviceChoice,
   DetachOptions,
   DetachResult,
   FunctionReport,

@@ -1,4 +1,6 @@
 import type { StepReport } from '../engine/index.js';
+import type { QmplugError } from '../errors.js';
+import type { RequestOptions, Rule } from '../host/selector/index.js';
 import type { JsonObject } from '../json.js';
 import type { Members } from '../plan/members.js';
 import type { ZpciNumbers } from '../plan/request.js';
@@ -23,12 +25,52 @@ interface AttachCommon {
 
 /** A device of the host, through VFIO. */
 export interface AttachHostDevice extends AttachCommon {
-  /** Which one: a selector, for example `0000:3b:00.0` or `id:10de:2204 numa:0`. */
-  readonly device: string;
+  /**
+   * Which one: a selector, for example `0000:3b:00.0` or `id:10de:2204 numa:0`. A list of selectors, each for one
+   * function, makes one attachment of all of them.
+   */
+  readonly device: string | readonly string[];
   /** For whom it was set aside with `host reserve`. */
   readonly reservedFor?: string | undefined;
   /** What goes with it; default `device`, which is the one function. */
   readonly members?: Members | undefined;
+}
+
+/** How a choice among the host's devices is made, besides the selector. */
+export interface DeviceChoice extends RequestOptions {
+  /** Selectors that are tried in order where the first cannot be had. */
+  readonly orElse?: readonly string[] | undefined;
+  /** NUMA nodes of the VM, for `numa` and `numa:near`. */
+  readonly nearNodes?: readonly number[] | undefined;
+  /** Rules before the default ones. */
+  readonly rules?: readonly Rule[] | undefined;
+  /** Permits a selector that every device matches. */
+  readonly yesAll?: boolean | undefined;
+}
+
+/** Devices of the host by a policy: as many as it chooses, an attachment each. */
+export interface AttachBatchRequest extends Omit<AttachHostDevice, 'device' | 'port' | 'zpci'> {
+  readonly device: string;
+  readonly choice?: DeviceChoice | undefined;
+  /** Keeps what could be attached where something cannot. Default false: all or none. */
+  readonly partial?: boolean | undefined;
+}
+
+/** What became of the devices of one attachment in a batch. */
+export type BatchEntry =
+  | {
+      readonly kind: 'attached';
+      /** Host addresses; what shares a slot or an IOMMU group goes together. */
+      readonly devices: readonly string[];
+      readonly result: AttachResult;
+    }
+  /** Only with `partial`. */
+  | { readonly kind: 'failed'; readonly devices: readonly string[]; readonly error: QmplugError };
+
+/** What a batch would do now. */
+export interface BatchPreviewEntry {
+  readonly devices: readonly string[];
+  readonly preview: AttachPreview;
 }
 
 /** A device that QEMU emulates, for practice and tests. */

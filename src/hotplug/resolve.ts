@@ -134,15 +134,33 @@ async function resolveHostDevice(
   const { runtime, logger } = environment;
   const effects = rememberReads(environment.effects);
   const vmPid = identity.kind === 'process' ? identity.pid : undefined;
-  const chosen = await selectCandidate({ effects, runtime, vmPid }, device, {
-    scope: key,
-    owner: reservedFor,
-    allow: [...common.allow],
-    logger,
+  const names = typeof device === 'string' ? [device] : device;
+  const functions: Bdf[] = [];
+  for (const name of names) {
+    const chosen = await selectCandidate({ effects, runtime, vmPid }, name, {
+      scope: key,
+      owner: reservedFor,
+      allow: [...common.allow],
+      logger,
+    });
+    if (chosen.kind === 'pci') functions.push(chosen.name);
+    else if (names.length === 1) return resolveMdev(chosen.name, common, effects, identity);
+    else throw mdevAmongOthers(chosen.name);
+  }
+  if (functions.length === 0) {
+    throw new InputError('BAD_ARGUMENT', 'No device is named', {
+      remedy: 'name at least one, for example 0000:3b:00.0',
+    });
+  }
+  const { host, ...rest } = await lookAtFunctions(functions, members, effects, vmPid);
+  return { request: { kind: 'vfio', ...rest, ...common }, host };
+}
+
+function mdevAmongOthers(uuid: string): InputError {
+  return new InputError('BAD_ARGUMENT', `${uuid} is a mediated device, and goes by itself`, {
+    remedy: `attach it alone: qmplug attach VM ${uuid}`,
+    details: { device: uuid },
   });
-  if (chosen.kind === 'mdev') return resolveMdev(chosen.name, common, effects, identity);
-  const { host, ...functions } = await lookAtFunctions([chosen.name], members, effects, vmPid);
-  return { request: { kind: 'vfio', ...functions, ...common }, host };
 }
 
 /** Functions that are to go to VFIO, and the host as it was seen. */

@@ -2,6 +2,7 @@ import { queryPci } from '../qmp/query-pci.js';
 import type { QmpEvent } from '../qmp/session.js';
 import type { VmIdentity, VmKey, VmSnapshot } from '../vm/types.js';
 import type { HotplugPlan } from '../plan/steps.js';
+import { attachBatch, previewBatch } from './attach-batch.js';
 import { attach, previewAttach } from './attach.js';
 import type { Departure } from './departure.js';
 import { detach, previewDetach } from './detach.js';
@@ -9,9 +10,12 @@ import type { Environment } from './environment.js';
 import { UnplugRefusedError } from '../engine/step-errors.js';
 import { readAttachments, readLeaving } from './reconcile.js';
 import type {
+  AttachBatchRequest,
   AttachPreview,
   AttachRequest,
   AttachResult,
+  BatchEntry,
+  BatchPreviewEntry,
   DetachOptions,
   DetachResult,
   RecoveryResult,
@@ -63,6 +67,29 @@ export class Vm {
    */
   async attach(request: AttachRequest, options: WaitOptions = {}): Promise<AttachResult> {
     return attach(this.#session, request, options);
+  }
+
+  /** What `attachBatch` would do now; nothing is changed. @throws {RefusedError} whatever it would refuse. */
+  async planAttachBatch(request: AttachBatchRequest): Promise<readonly BatchPreviewEntry[]> {
+    return previewBatch(this.#session, request);
+  }
+
+  /**
+   * Puts every device that a selector and its policy choose into the VM, an attachment for each slot or IOMMU
+   * group: all of them, or none. All are checked and set aside before the first is touched; where one fails, those
+   * that went before are taken out again. With `partial` they stay, and the failure is an entry of the answer.
+   *
+   * @param options times are for each device.
+   * @throws {RefusedError} nothing was changed.
+   * @throws {StepError} `BATCH_FAILED`: one failed, and the others were taken out again.
+   * @throws {PendingError} the guest still has to let go of one.
+   * @throws {RollbackError} {UnknownStateError} there is something left to `recover`.
+   */
+  async attachBatch(
+    request: AttachBatchRequest,
+    options: WaitOptions = {},
+  ): Promise<readonly BatchEntry[]> {
+    return attachBatch(this.#session, request, options);
   }
 
   /**

@@ -27,8 +27,8 @@ const SELECTORS = ['', 'gpu', 'id:', 'frobnicate:1', '(', '{', '{"match":1}', 'n
 const DESIRED = join(import.meta.dirname, '../../examples/host.json');
 /** JSON, and no desired state. */
 const MANIFEST = join(import.meta.dirname, '../../package.json');
-/** Options of every command that chooses devices. */
-const CHOICE_OPTIONS = {
+/** Options of every command that may choose several devices. */
+const POLICY_OPTIONS = {
   '--policy': ['', 'two', 'first', 'first:0', 'first:1.5', 'all:1', 'group-by', 'group-by:x'],
   '--order': [...FIELDS, '-', '--numa'],
   '--same': FIELDS,
@@ -36,13 +36,13 @@ const CHOICE_OPTIONS = {
   '--or-else': SELECTORS,
   '--spread': FIELDS,
   '--pack': FIELDS,
-  '--allow': REASONS,
   '--near': COUNTS,
   '--numa': ['', 'strict', 'Required', '0'],
   '--pin': [''],
   '--policy-file': [''],
-  '--for': OWNERS,
 };
+/** Options of every command that does nothing but choose. */
+const CHOICE_OPTIONS = { ...POLICY_OPTIONS, '--allow': REASONS, '--for': OWNERS };
 /** Argument lists that no such command takes. */
 const BAD_CHOICES = [
   [],
@@ -109,11 +109,22 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
         ...['[1]', '["edu"]', '[[]]', '[null]', `[${DEVICE},7]`, `[${DEVICE},[${DEVICE}]]`],
       ],
       '--id': ['', '0', '-a', 'a b', 'a/b', 'ä', 'a\n', 'x'.repeat(129)],
+      ...POLICY_OPTIONS,
       ...VM_OPTIONS,
     },
     wholes: [
       [],
       ['VM'],
+      ['VM', '--policy', 'all'],
+      ['VM', '--partial'],
+      ['VM', 'gpu', '--policy', 'all'],
+      ['VM', '/sys/class/net/eth*'],
+      ['VM', '/sys/class/../net/eth0'],
+      ['VM', '{"match":{"id":"10de:*"},"policy":"all"}', '--port', 'rp0'],
+      ['VM', '0000:3b:00.0', '--policy', 'all', '--port', 'rp0'],
+      ['VM', '0000:3b:00.0', '--partial', '--zpci-uid', '1'],
+      ['VM', '--device', DEVICE, '--id', 'dev0', '--policy', 'all'],
+      ['VM', '0000:3b:00.0', '--spread', 'numa', '--pack', 'numa'],
       ['VM', '0000:3b:00.0', 'surplus'],
       ['VM', 'gpu'],
       ['VM', '../0000:3b:00.0'],

@@ -274,7 +274,25 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
       vm.planAttach({ emulate: Array<typeof EDU>(9).fill(EDU), id: 'd0' }),
     ),
   },
+  'Vm.planAttachBatch': {
+    'no device': onVm((vm) => vm.planAttachBatch({ device: 'gpu' })),
+    'a policy that is none': onVm((vm) =>
+      vm.planAttachBatch({ device: ACCELERATOR, choice: { policy: 'two' } }),
+    ),
+  },
+  'Vm.attachBatch': {
+    'no device': onVm((vm) => vm.attachBatch({ device: '' })),
+    'a path that leads nowhere': onVm((vm) => vm.attachBatch({ device: '/sys/class/net/none' })),
+    'a policy that is none': onVm((vm) =>
+      vm.attachBatch({ device: ACCELERATOR, choice: { policy: 'first:0' } }),
+    ),
+    'a field that is none': onVm((vm) =>
+      vm.attachBatch({ device: ACCELERATOR, choice: { order: ['colour'] } }),
+    ),
+    'a negative timeout': onVm((vm) => vm.attachBatch({ device: ACCELERATOR }, VM_WAITS)),
+  },
   'Vm.attach': {
+    'no devices': onVm((vm) => vm.attach({ device: [] })),
     'no device': onVm((vm) => vm.attach({ device: 'gpu' })),
     'a port that is not there': onVm((vm) => vm.attach({ device: ACCELERATOR, port: 'rp9' })),
     'an id that is none': onVm((vm) => vm.attach({ emulate: { driver: 'edu' }, id: 'a/b' })),

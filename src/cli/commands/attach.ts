@@ -8,6 +8,7 @@ import {
   type JsonObject,
   type Vm,
 } from '../../index.js';
+import { addPolicyOptions, type PolicyOptions } from '../choose-devices.js';
 import { plannedAttach } from '../dry-run.js';
 import type { RunWork } from '../command-context.js';
 import { EXIT } from '../exit-status.js';
@@ -24,9 +25,11 @@ import {
 } from '../option-values.js';
 import { renderAttach, type AttachDocument } from '../render-attach.js';
 import { toJson } from '../to-json.js';
+import { attachChoice, isChoice, refuseWithChoice } from './attach-choice.js';
 import { addVmOptions, withVm, type VmOptions } from '../vm-options.js';
 
-interface AttachOptions extends VmOptions {
+interface AttachOptions extends VmOptions, PolicyOptions {
+  readonly partial?: true;
   readonly port?: string;
   readonly members?: 'device' | 'slot' | 'group';
   readonly wait?: 'placed';
@@ -44,6 +47,8 @@ Examples:
   qmplug attach /run/vm.sock 0000:3b:00.0
   qmplug attach /run/vm.sock 'id:10de:2204 numa:0'
   qmplug attach /run/vm.sock 0000:3b:00.0 --members group --dry-run
+  qmplug attach /run/vm.sock 'class:gpu numa:0' --policy first:2 --distinct group
+  qmplug attach /run/vm.sock 'vf pf-of:0000:5e:00.0' --policy all --partial
   qmplug attach /run/vm.sock 0000:3b:00.0 --port rp1 --wait placed --timeout 30
   qmplug attach /run/vm.sock --device '{"driver":"pci-testdev"}' --id practice0
   qmplug attach /run/vm.sock --device '{"driver":"virtio-rng-ccw"}' --id rng0 --port fe.1.0042
@@ -55,8 +60,14 @@ together: whichever of them is detached, all of them are.
 What is attached already, as asked, is a success. A BAR that the guest has not placed at the deadline of
 --wait placed ends with status 5; the device stays attached.
 
+With a --policy other than one, each slot or IOMMU group that is chosen is an attachment of its own: all of them, or
+none. Those that went before one that fails are taken out again, and that ends with status 4; with --partial they
+stay, and the status is that of the worst failure, at least 4 where anything was attached.
+
 JSON: {"attachment":{"group","already","functions":[{"id","host","port","addr","guestPath","guestBdf","bars"}]},
-       "steps":[{"kind","outcome","ms"}],"warnings":[{"code","message"}]}; warnings only where there are any`;
+       "steps":[{"kind","outcome","ms"}],"warnings":[{"code","message"}]}; warnings only where there are any
+      With a --policy other than one: {"attachments":[{"devices","attachment","steps","warnings"}]}, and with --partial
+      {"devices","error"} for what failed`;
 
 export function defineAttach(program: Command, run: RunWork): Command {
   const command = program
@@ -106,10 +117,16 @@ export function defineAttach(program: Command, run: RunWork): Command {
       'on s390x: the slot that the guest shall know the device by',
       once('--zpci-fid', wholeNumber),
     )
+    .option('--partial', 'keep what could be attached where a part of it cannot')
     .addHelpText('after', HELP);
-  return addVmOptions(command).action(
+  return addVmOptions(addPolicyOptions(command)).action(
     (address: string, device: string | undefined, options: AttachOptions) =>
       run(async (context) => {
+        if (isChoice(options, device)) {
+          refuseWithChoice(options);
+          if (device === undefined) throw usage('No device is named');
+          return attachChoice(context, address, device, options);
+        }
         const request = requestOf(device, options);
         const { output } = context;
         const { document, warnings, pending } = await withVm(
