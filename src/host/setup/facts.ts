@@ -1,6 +1,7 @@
 import { normaliseKey, type KernelArgument } from './command-line.js';
 import type { InitramfsBackend } from './initramfs/index.js';
 import type { ConfiguredArguments, KernelArgumentBackend } from './kernel-arguments/index.js';
+import type { Leftovers } from './read-leftovers.js';
 import type { ModprobeLine } from './modprobe.js';
 import type { Known } from '../../known.js';
 import type { HostStat } from '../effects.js';
@@ -57,14 +58,19 @@ export interface SetupFacts {
   readonly secureBoot: Known<boolean>;
   /** Devices by the selector that named them, or why there is none. */
   readonly devices: ReadonlyMap<string, Known<HostDevice>>;
+  /** Every function of the host; empty where no device is named. */
+  readonly allDevices: readonly HostDevice[];
+  /** What parameters of modules are while the machine runs, by their path below /sys/module: `kvm/parameters/nested`. */
+  readonly runningParameters: ReadonlyMap<string, string>;
   /** Number of huge pages by the path of its attribute. */
   readonly hugepages: ReadonlyMap<string, string>;
   /** Free memory by NUMA node. */
   readonly nodeFreeBytes: ReadonlyMap<string, bigint>;
   /** What is at /dev/kvmfr0 and the following, where anything is. */
-  readonly kvmfrNodes: ReadonlyMap<string, HostStat['kind']>;
-  /** Files that recipes which are gone left here. */
-  readonly artefacts: readonly string[];
+  readonly kvmfrNodes: ReadonlyMap<string, HostStat>;
+  readonly leftovers: Leftovers;
+  /** Services, of those that the desired state names, that may open only certain devices. */
+  readonly restrictedUnits: ReadonlySet<string>;
   /** Files in which other managers claim devices. */
   readonly claims: readonly string[];
 }

@@ -9,6 +9,7 @@ import { planRollback, type RefusedItem } from './plan-rollback.js';
 import { draftSetup, planSetup } from './plan-setup.js';
 import type { SetupItem, SetupPlan } from './plan-types.js';
 import { readFacts, readMachineId } from './read-facts.js';
+import { recipeWords } from './wants/index.js';
 import { SetupRunner, type SetupEnvironment } from './setup-runner.js';
 import type { Adopt } from './steps.js';
 
@@ -105,7 +106,7 @@ export async function adoptItem(
   return runner.exclusively(async () => {
     await runner.settle();
     const { plan, facts } = await look(environment, desired);
-    const item = [...artefactItems(facts), ...plan.items].find(
+    const item = [...plan.items, ...artefactItems(facts)].find(
       (each) => each.subject === subject || each.id === subject,
     );
     if (item === undefined)
@@ -123,8 +124,11 @@ export async function adoptItem(
 }
 
 /** What earlier recipes left is no item of a plan, and can be taken over all the same. */
-function artefactItems({ artefacts }: SetupFacts): readonly SetupItem[] {
-  return artefacts.map((path) => ({ id: 'artefact', subject: path, state: 'foreign-ok' }));
+function artefactItems({ leftovers, kernelArguments }: SetupFacts): readonly SetupItem[] {
+  const { configured } = kernelArguments;
+  const words = configured.known ? recipeWords(configured.value.words) : [];
+  const subjects = [...leftovers.files, ...words.map(({ text }) => text)];
+  return subjects.map((subject) => ({ id: 'artefact', subject, state: 'foreign-ok' }));
 }
 
 async function adoptedFile(

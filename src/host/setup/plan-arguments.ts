@@ -31,6 +31,8 @@ interface Lines {
   /** Undefined where nothing runs. */
   readonly running: readonly KernelArgument[] | undefined;
   readonly owned: readonly ArgumentChange[];
+  /** Configured by others for some kernels only. */
+  readonly partial: readonly KernelArgument[];
   readonly canMerge: boolean;
 }
 
@@ -67,6 +69,10 @@ export function planArguments(
     ).map(parseArgument),
     running: facts.isMachine && facts.running.known ? facts.running.value : undefined,
     owned,
+    // Of ours, a kernel installed since may lack some: they are added again.
+    partial: (configured.value.partial ?? []).filter(
+      (word) => !owned.some((change) => sameArgument(parseArgument(change.text), word)),
+    ),
     canMerge: backend.kind === 'print' || backend.canMerge,
   };
   const planned = mergeLists(wishes).map((wish) => planOne(wish, lines));
@@ -123,6 +129,14 @@ function planOne(wish: ArgumentWish, lines: Lines): Planned {
   const refuse = (reason: string, remedy: string): Planned => ({
     item: { id, subject: wanted.text, state: 'conflicting', reason, remedy },
   });
+  const partly = findArguments(lines.partial, key).at(-1);
+  if (partly !== undefined) {
+    // Added for all kernels and taken back from all, it would be gone where it was before.
+    const reason = `${partly.text} is configured by somebody else, for some of the kernels only`;
+    return refuse(reason, `set or remove ${partly.text} for every kernel, by hand`);
+  }
+  const earlier = lines.owned.find((change) => sameArgument(parseArgument(change.text), wanted));
+  if (earlier?.op === 'add') return ours(id, earlier, lines);
   const theirs = effectiveArgument(lines.foreign, key);
   if (elements !== undefined) {
     const there = listElements(theirs === undefined ? [] : [theirs], key);
@@ -190,7 +204,7 @@ function ours(id: string, change: ArgumentChange, { words, running, owned }: Lin
     isOurs && now !== undefined && !(before !== undefined && sameArgument(now, before));
   if (isChangedByOthers) {
     const reason = `we set ${change.text}, and now it is ${now.text}`;
-    const remedy = `put ${change.text} back, or give it up: qmplug host rollback --force-item ${change.text}`;
+    const remedy = `put ${change.text} back by hand, or have all of ours taken back: qmplug host rollback`;
     return { item: { id, subject, state: 'modified', reason, remedy }, change };
   }
   const reason = isOurs ? 'it was ours, and somebody else took it away' : undefined;

@@ -6,6 +6,7 @@ import type { Ownership, SetupAction, SetupItem } from './plan-types.js';
 import type { WriteFile } from './steps.js';
 import { diffText } from './text-diff.js';
 import type { RefreshName, WantedFile } from './wants/index.js';
+import { EARLY_RULE } from './wants/places.js';
 
 export interface PlannedFiles {
   readonly items: readonly SetupItem[];
@@ -48,17 +49,27 @@ export function planFiles(
     steps: all.flatMap(({ step }) => (step === undefined ? [] : [step])),
     refresh: new Set([
       ...changed.flatMap(({ refresh = [] }) => refresh),
-      ...orphans.flatMap(({ step }) => (step === undefined ? [] : refreshFor(step.path))),
+      ...orphans.flatMap(({ step }) =>
+        step === undefined ? [] : refreshForOwned(step.path, ledger),
+      ),
     ]),
   };
 }
 
-/** What reads a file, by where it lies: for files that no wish names any more. */
-export function refreshFor(path: string): readonly RefreshName[] {
+/** What reads a file of ours: for files that no wish names any more. */
+export function refreshForOwned(path: string, ledger: Ledger): readonly RefreshName[] {
+  // The rule is in the initramfs where something of ours puts it there.
+  const paths = path === EARLY_RULE ? [...ledger.files.keys()] : [path];
+  return [...new Set(paths.flatMap(refreshFor))].filter(
+    (name) => path !== EARLY_RULE || name === 'initramfs',
+  );
+}
+
+/** What reads a file, by where it lies. */
+function refreshFor(path: string): readonly RefreshName[] {
   if (/^\/etc\/(default\/grub|grub\.d\/|kernel\/cmdline)/.test(path)) return ['boot-menu'];
   if (/^\/etc\/(dracut\.conf\.d|initramfs-tools|mkinitcpio\.conf\.d|booster\.yaml)/.test(path))
     return ['initramfs'];
-  if (path.endsWith('-qmplug-vfio.rules')) return ['initramfs'];
   if (path.endsWith('-qmplug-kvmfr.rules')) return ['udev-kvmfr'];
   if (path.startsWith('/etc/systemd/system/')) return ['systemd'];
   if (path.endsWith('.cil')) return ['selinux'];
@@ -160,7 +171,7 @@ function planOrphan(
     ...stepOf({ action: path, path, from: now, to: owned.original, edit: undefined }),
     directories,
   };
-  const wanted = { refresh: refreshFor(path), ownership: 'ours' as const, needsReboot: true };
+  const wanted = { ownership: 'ours' as const, needsReboot: true };
   return {
     item: { id, subject: path, state: 'orphan' },
     action: actionOf(step, now, wanted),
@@ -210,7 +221,7 @@ function modifiedItem(
   to: FileState,
 ): SetupItem {
   const reason = `${path} was written by us and changed by somebody else since`;
-  const remedy = `keep the change and give the file up, or: qmplug host rollback --force-item ${owned.path}`;
+  const remedy = `put it back as the diff shows, or have all of ours taken back: qmplug host rollback --force-item ${owned.path}`;
   const diff = diffText(textOf(now) ?? '', textOf(to) ?? '');
   return { id, subject: path, state: 'modified', reason, remedy, diff };
 }

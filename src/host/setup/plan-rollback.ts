@@ -5,7 +5,7 @@ import { revertEdit } from './edits/index.js';
 import type { SetupFacts } from './facts.js';
 import { fingerprint, textOf, withContent, type FileState } from './file-state.js';
 import { directoriesOf, type Ledger, type OwnedFile } from './ledger.js';
-import { refreshFor } from './plan-files.js';
+import { refreshForOwned } from './plan-files.js';
 import { commandsFor } from './plan-refresh.js';
 import type { Refresh, SetupStep, WriteFile } from './steps.js';
 import { diffText } from './text-diff.js';
@@ -48,9 +48,7 @@ export function planRollback(ledger: Ledger, world: World): RollbackPlan {
       step: { ...pair, remove: true },
     })),
     ...ledger.arguments.map(({ backend, change }) => argument(backend, change, world)),
-    ...[...ledger.files.values()].map((owned) =>
-      file(owned, world, directoriesOf(ledger, owned.path)),
-    ),
+    ...[...ledger.files.values()].map((owned) => file(owned, world, ledger)),
   ].reverse();
   const done = planned.flatMap((each) => ('step' in each ? [each] : []));
   const names = new Set(done.flatMap(({ refresh = [] }) => refresh));
@@ -69,7 +67,7 @@ export function planRollback(ledger: Ledger, world: World): RollbackPlan {
   };
 }
 
-function file(owned: OwnedFile, { states, force }: World, directories: readonly string[]): Planned {
+function file(owned: OwnedFile, { states, force }: World, ledger: Ledger): Planned {
   const { path, original } = owned;
   const state = states.get(path);
   if (!state?.known) {
@@ -84,9 +82,9 @@ function file(owned: OwnedFile, { states, force }: World, directories: readonly 
       path,
       to,
       expect: fingerprint(now),
-      directories,
+      directories: directoriesOf(ledger, path),
     };
-    return { id: path, step: write, refresh: refreshFor(path) };
+    return { id: path, step: write, refresh: refreshForOwned(path, ledger) };
   };
   if ([owned.ours, fingerprint(original)].includes(fingerprint(now))) return step(original);
   if (force.has(path)) {

@@ -7,6 +7,7 @@ import type { SetupFacts } from './facts.js';
 import type { FileState } from './file-state.js';
 import type { Ledger } from './ledger.js';
 import { planArguments } from './plan-arguments.js';
+import { planEffects } from './plan-effects.js';
 import { pathsOf, planFiles } from './plan-files.js';
 import { planGenerated, refreshCommands } from './plan-refresh.js';
 import { REFUSED_STATES, type SetupAction, type SetupItem, type SetupPlan } from './plan-types.js';
@@ -76,7 +77,7 @@ export function planSetup(
     ...runtime.steps,
     ...refreshing.after,
   ];
-  const items: readonly SetupItem[] = [
+  const configured: readonly SetupItem[] = [
     ...wishes.refused.map((refusal) => ({
       id: refusal.item,
       subject: refusal.item,
@@ -93,6 +94,7 @@ export function planSetup(
     ...runtime.items,
     ...generated.items,
   ];
+  const items = [...configured, ...planEffects(wishes.effects, configured)];
   const actions = [
     ...files.actions,
     ...commands.actions,

@@ -14,7 +14,8 @@ import { bootcImage } from './kernel-arguments/bootc-image.js';
 import { chooseBackend } from './choose-backend.js';
 import { readModprobe } from './modprobe.js';
 import type { SetupHost } from './setup-host.js';
-import { ARTEFACTS } from './wants/places.js';
+import { readLeftovers } from './read-leftovers.js';
+import { readRestrictedUnits } from './read-units.js';
 
 /** What the set-up is read through: the files and programs of a root, and the kernel's own trees. */
 export interface SetupReader {
@@ -32,6 +33,11 @@ export async function readFacts(reader: SetupReader, desired: DesiredState): Pro
   const { host, effects } = reader;
   const kernels = await readKernels(host);
   const backend = await firstDetected(initramfsBackends, host);
+  const selectors = (desired.early ?? []).map(({ device }) => device);
+  const devices =
+    selectors.length === 0
+      ? known<HostDevices>(new Map())
+      : await attempt(() => readDevices(effects));
   return {
     isMachine: host.isMachine,
     architecture: host.architecture,
@@ -63,14 +69,17 @@ export async function readFacts(reader: SetupReader, desired: DesiredState): Pro
     apparmor: await host.exists('/sys/kernel/security/apparmor/profiles'),
     libvirt: await host.exists('/etc/libvirt/qemu.conf'),
     secureBoot: await readSecureBoot(effects),
-    devices: await findDevices(
-      effects,
-      (desired.early ?? []).map(({ device }) => device),
-    ),
+    devices: await findDevices(effects, devices, selectors),
+    allDevices: devices.known ? [...devices.value.values()] : [],
+    runningParameters: await readParameters(effects, host.isMachine),
     hugepages: await readHugepages(effects),
     nodeFreeBytes: await readFreeMemory(effects),
     kvmfrNodes: await readKvmfrNodes(effects),
-    artefacts: await thoseThere(host, ARTEFACTS),
+    leftovers: await readLeftovers(host),
+    restrictedUnits: await readRestrictedUnits(
+      host,
+      (desired.memlock ?? []).flatMap(({ unit }) => (unit === undefined ? [] : [unit])),
+    ),
     claims: await readClaims(host),
   };
 }
@@ -180,12 +189,34 @@ export async function readSecureBoot(effects: HostEffects): Promise<Known<boolea
   return attempt(async () => (await effects.readBytes(path, 5))[4] === 1);
 }
 
+type HostDevices = ReadonlyMap<string, HostDevice>;
+
+/** Parameters that can be read back; those of kvmfr cannot (permission 0, kvmfr 0.0.12). */
+const PARAMETERS = [
+  ...['kvm/parameters/ignore_msrs', 'kvm/parameters/report_ignored_msrs'],
+  ...['kvm/parameters/nested', 'kvm_intel/parameters/nested', 'kvm_amd/parameters/nested'],
+  ...['vfio_pci/parameters/disable_vga', 'vfio_pci/parameters/disable_idle_d3'],
+];
+
+async function readParameters(
+  effects: HostEffects,
+  isMachine: boolean,
+): Promise<ReadonlyMap<string, string>> {
+  const read = await Promise.all(
+    (isMachine ? PARAMETERS : []).map(
+      async (path) => [path, await attempt(() => effects.read(`/sys/module/${path}`))] as const,
+    ),
+  );
+  return new Map(
+    read.flatMap(([path, text]) => (text.known ? [[path, text.value.trim()] as const] : [])),
+  );
+}
+
 async function findDevices(
   effects: HostEffects,
+  devices: Known<HostDevices>,
   selectors: readonly string[],
 ): Promise<ReadonlyMap<string, Known<HostDevice>>> {
-  if (selectors.length === 0) return new Map();
-  const devices = await attempt(() => readDevices(effects));
   const entries = selectors.map(async (selector) => {
     const found = devices.known
       ? await attempt(async () => {
@@ -200,11 +231,6 @@ async function findDevices(
 
 function missing(bdf: string): never {
   throw new RefusedError('NO_MATCH', `${bdf} left while the host was being looked at`);
-}
-
-async function thoseThere(host: SetupHost, paths: readonly string[]): Promise<readonly string[]> {
-  const there = await Promise.all(paths.map((path) => host.exists(path)));
-  return paths.filter((_, index) => there[index]);
 }
 
 /** driverctl's overrides, and mdevs that mdevctl starts. */
@@ -230,15 +256,13 @@ async function readFreeMemory(effects: HostEffects): Promise<ReadonlyMap<string,
   return new Map(free.flat());
 }
 
-async function readKvmfrNodes(
-  effects: HostEffects,
-): Promise<ReadonlyMap<string, HostStat['kind']>> {
+async function readKvmfrNodes(effects: HostEffects): Promise<ReadonlyMap<string, HostStat>> {
   const paths = Array.from({ length: 10 }, (_, index) => `/dev/kvmfr${index}`);
   const stats = await Promise.all(
     paths.map(async (path) => [path, await attempt(() => effects.stat(path))] as const),
   );
   return new Map(
-    stats.flatMap(([path, stat]) => (stat.known ? [[path, stat.value.kind] as const] : [])),
+    stats.flatMap(([path, stat]) => (stat.known ? [[path, stat.value] as const] : [])),
   );
 }
 

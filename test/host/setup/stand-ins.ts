@@ -54,11 +54,12 @@ mkdir -p "$ROOT/boot/grub"
   '/etc/initramfs-tools/modules': '# List of modules\n',
   '/etc/initramfs-tools/hooks/.keep': '',
   [`/boot/initrd.img-${RELEASE}`]: 'scripts/init-top/udev\n',
+  '/usr/sbin/mkinitramfs': { program: 'exit 1' },
   '/usr/sbin/update-initramfs': {
     program: `${NOTE}
 { echo scripts/init-top/udev
 sed -n '/^# BEGIN qmplug/,/^# END qmplug/{/^#/d;s,.*,usr/lib/modules/x/&.ko,p}' "$ROOT/etc/initramfs-tools/modules"
-[ -e "$ROOT/etc/initramfs-tools/hooks/qmplug" ] && sed -n 's,^copy_file rule /,,p' "$ROOT/etc/initramfs-tools/hooks/qmplug"
+[ -e "$ROOT/etc/initramfs-tools/hooks/qmplug" ] && sed -n 's,.*copy_file rule /\\([^;]*\\);.*,\\1,p' "$ROOT/etc/initramfs-tools/hooks/qmplug"
 } >"$ROOT/boot/initrd.img-${RELEASE}"; :`,
   },
   '/usr/bin/lsinitramfs': { program: 'cat "$ROOT$1"' },
@@ -220,21 +221,32 @@ export const bootcBuild: Tree = {
   '/etc/group': 'kvm:x:36:\n',
 };
 
-/** Arch: mkinitcpio; the boot loader is another matter. */
+/**
+ * Arch: mkinitcpio (mkinitcpio.conf(5)), whose drop-ins are read after its own file; an image is the list of what
+ * MODULES and FILES name. The boot loader is another matter.
+ */
 export const arch: Tree = {
   ...common,
   '/usr/bin/mkinitcpio': {
-    program: `${NOTE}; echo "usr/lib/modules/x/vfio-pci.ko" >"$ROOT/boot/initramfs-linux.img"`,
+    program: `${NOTE}
+bash -c 'MODULES=(amdgpu) FILES=()
+for f in "$ROOT"/etc/mkinitcpio.conf.d/*.conf; do [ -e "$f" ] && . "$f"; done
+echo init
+for m in "\${MODULES[@]}"; do [ "$m" = amdgpu ] || echo "usr/lib/modules/x/$m.ko"; done
+for f in "\${FILES[@]}"; do echo "\${f#/}"; done' >"$ROOT/boot/initramfs-linux.img"`,
   },
   '/usr/bin/lsinitcpio': { program: 'cat "$ROOT$1"' },
   '/boot/initramfs-linux.img': 'init\n',
 };
 
-/** Arch with booster. */
+/** Arch with booster (its manual, "Config file"): an image is made of the modules that /etc/booster.yaml names. */
 export const boosterHost: Tree = {
   ...common,
   '/usr/bin/booster': { program: '[ "$1" = ls ] && cat "$ROOT$2"' },
-  '/usr/lib/booster/regenerate_images': { program: NOTE },
+  '/usr/lib/booster/regenerate_images': {
+    program: `${NOTE}
+{ echo init; sed -n 's/^modules_force_load: *//p' "$ROOT/etc/booster.yaml" 2>/dev/null | tr , '\n' | sed 's,.*,usr/lib/modules/x/&.ko,'; } >"$ROOT/boot/booster-linux.img"`,
+  },
   '/boot/booster-linux.img': 'init\n',
 };
 

@@ -2,6 +2,7 @@ import { applyBlock, revertBlock, type BlockEdit } from './block.js';
 import { applyLibvirtList, revertLibvirtList, type LibvirtListEdit } from './libvirt-list.js';
 import { applyShellVariable, type ShellVariableEdit } from './shell-variable.js';
 import { applyWords, type WordsEdit } from './words.js';
+import { applyYamlList, revertYamlList, type YamlListEdit } from './yaml-list.js';
 import { invertChange, type ArgumentChange } from '../argument-changes.js';
 
 /** How our part gets into a file that others write too. Plain JSON. */
@@ -10,6 +11,7 @@ export type FileEdit =
   | ShellVariableEdit
   | WordsEdit
   | LibvirtListEdit
+  | YamlListEdit
   | { readonly kind: 'all'; readonly edits: readonly FileEdit[] };
 
 /** The text with our part in it; the same text where it is there already. */
@@ -23,6 +25,8 @@ export function applyEdit(text: string, edit: FileEdit): string {
       return applyWords(text, edit);
     case 'libvirt-list':
       return applyLibvirtList(text, edit);
+    case 'yaml-list':
+      return applyYamlList(text, edit);
     case 'all':
       return edit.edits.reduce(applyEdit, text);
   }
@@ -42,6 +46,8 @@ export function revertEdit(text: string, edit: FileEdit): string {
       return applyWords(text, { ...edit, changes: edit.changes.map(invertChange).reverse() });
     case 'libvirt-list':
       return revertLibvirtList(text, edit);
+    case 'yaml-list':
+      return revertYamlList(text, edit);
     case 'all':
       return edit.edits.reduceRight(revertEdit, text);
   }
@@ -57,6 +63,7 @@ export function changesOf(edit: FileEdit): readonly ArgumentChange[] {
       return edit.edits.flatMap(changesOf);
     case 'block':
     case 'libvirt-list':
+    case 'yaml-list':
       return [];
   }
 }

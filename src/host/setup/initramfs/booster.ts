@@ -8,8 +8,8 @@ export const booster: InitramfsBackend = {
     return (await host.findProgram('booster')) !== undefined;
   },
   wishes({ modules }) {
-    const lines = [`modules_force_load: ${modules.join(',')}`];
-    return [{ path: '/etc/booster.yaml', edit: { kind: 'block', lines } }];
+    const edit = { kind: 'yaml-list', key: 'modules_force_load', entries: modules } as const;
+    return [{ path: '/etc/booster.yaml', edit }];
   },
   refresh: [['/usr/lib/booster/regenerate_images']],
   images: () => ['/boot/booster-linux.img', '/boot/booster-linux-lts.img'],

@@ -3,15 +3,16 @@ import type { InitramfsBackend } from './backend.js';
 const MODULES = '/etc/initramfs-tools/modules';
 const HOOK = '/etc/initramfs-tools/hooks/qmplug';
 
-/** Debian and Ubuntu. Modules of a block in the shared list are loaded first; files come by a hook of our own. */
+/**
+ * Debian and Ubuntu. Its configuration outlives it, and dracut's package has an update-initramfs too: it is here where
+ * its mkinitramfs is. Modules of a block in the shared list are loaded first; files come by
+ * a hook of our own.
+ */
 export const initramfsTools: InitramfsBackend = {
   name: 'initramfs-tools',
   takesFiles: true,
   async detect(host) {
-    return (
-      (await host.findProgram('update-initramfs')) !== undefined &&
-      (await host.exists('/etc/initramfs-tools'))
-    );
+    return (await host.findProgram('mkinitramfs')) !== undefined;
   },
   wishes({ modules, files }) {
     return [
@@ -31,7 +32,9 @@ function hook(files: readonly string[]): string {
     '# Written by qmplug host apply.',
     '[ "$1" = prereqs ] && exit 0',
     '. /usr/share/initramfs-tools/hook-functions',
-    ...files.map((file) => `copy_file rule ${file}`),
+    // A hook that fails keeps the system from making any image, and so from taking a new kernel.
+    ...files.map((file) => `if [ -e ${file} ]; then copy_file rule ${file}; fi`),
+    'exit 0',
     '',
   ].join('\n');
 }

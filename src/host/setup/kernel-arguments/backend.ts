@@ -13,6 +13,8 @@ export interface ConfiguredArguments {
     readonly variable?: string;
     readonly words: readonly KernelArgument[];
   }[];
+  /** Words that only some of the installed kernels get. */
+  readonly partial?: readonly KernelArgument[];
   /** Words that the mechanism itself keeps under our name. */
   readonly own?: readonly string[];
 }

@@ -1,4 +1,4 @@
-import { parseCommandLine, sameArgument } from '../command-line.js';
+import { parseCommandLine, sameArgument, type KernelArgument } from '../command-line.js';
 import { runOrFail } from '../handlers/programs.js';
 import type { CommandBackend } from './backend.js';
 
@@ -20,11 +20,11 @@ export const grubby: CommandBackend = {
       parseCommandLine(args),
     );
     const [first = [], ...others] = lines;
+    const isEverywhere = (word: KernelArgument) =>
+      [first, ...others].every((line) => line.some((other) => sameArgument(word, other)));
     // What one kernel lacks is not configured.
-    const words = first.filter((word) =>
-      others.every((line) => line.some((other) => sameArgument(word, other))),
-    );
-    return { words };
+    const partial = [first, ...others].flat().filter((word) => !isEverywhere(word));
+    return { words: first.filter(isEverywhere), partial };
   },
   commands(changes) {
     const added = changes.flatMap((change) => (change.op === 'remove' ? [] : [change.text]));

@@ -1,10 +1,12 @@
 import type { HostDevice } from '../../types.js';
+import { isVfioDriver } from '../../vfio-drivers.js';
 import { moduleState, type SetupFacts } from '../facts.js';
 import { modprobeBlock } from '../modprobe.js';
 import { listElements } from '../command-line.js';
+import { earlyNotes } from './early-notes.js';
 import { initramfsFiles } from './initramfs.js';
 import { EARLY_RULE } from './places.js';
-import { HEADER, type Refusal, type Wish, type Wishes } from './wish.js';
+import { HEADER, mergeWishes, type Effect, type Refusal, type Wish, type Wishes } from './wish.js';
 
 /** Bytes of `ids` in drivers/vfio/pci/vfio_pci.c (6.12), without the terminator. */
 const MAX_IDS_LENGTH = 1023;
@@ -35,20 +37,17 @@ export const early: Wish = (desired, facts) => {
   if (blocked !== undefined) return { refused: [...refused, blocked] };
   const byRule = chosen.filter(({ method }) => method === 'bdf-rule');
   const byIds = chosen.filter(({ method }) => method === 'ids');
+  const image =
+    chosen.length === 0 ? {} : initramfsFiles(desired, facts, { withRule: byRule.length > 0 });
+  const isInImage = (image.files ?? []).length > 0;
   const parts = [
-    ...(byRule.length === 0 ? [] : [ruleWishes(byRule)]),
-    ...(byIds.length === 0 ? [] : [idsWishes(byIds)]),
-    ...(chosen.length === 0
-      ? []
-      : [initramfsFiles(desired, facts, { withRule: byRule.length > 0 })]),
+    ...(byRule.length === 0 ? [] : [ruleWishes(byRule, isInImage)]),
+    ...(byIds.length === 0 ? [] : [idsWishes(byIds, chosen, facts)]),
+    image,
   ];
-  return {
-    arguments: parts.flatMap((part) => part.arguments ?? []),
-    files: parts.flatMap((part) => part.files ?? []),
-    satisfied: parts.flatMap((part) => part.satisfied ?? []),
-    notes: parts.flatMap((part) => part.notes ?? []),
-    refused: [...refused, ...parts.flatMap((part) => part.refused ?? [])],
-  };
+  const effects = facts.isMachine ? chosen.map(boundEffect) : [];
+  const devices = chosen.map(({ device }) => device);
+  return mergeWishes([{ refused, effects, notes: earlyNotes(devices, facts) }, ...parts]);
 };
 
 const hex = (value: number) => value.toString(16).padStart(4, '0');
@@ -70,7 +69,7 @@ export function ruleLine({ bdf, vendorId, deviceId }: HostDevice): string {
   ].join(', ');
 }
 
-function ruleWishes(chosen: readonly Chosen[]): Wishes {
+function ruleWishes(chosen: readonly Chosen[], isInImage: boolean): Wishes {
   const lines = chosen.flatMap(({ device }) => {
     const { bdf, vendorId, deviceId, subsystemVendorId, subsystemDeviceId } = device;
     const ids = `${hex(vendorId)}:${hex(deviceId)} subsystem ${hex(subsystemVendorId)}:${hex(subsystemDeviceId)}`;
@@ -88,7 +87,7 @@ function ruleWishes(chosen: readonly Chosen[]): Wishes {
         item: 'early.rule',
         path: EARLY_RULE,
         content,
-        refresh: ['initramfs'],
+        refresh: isInImage ? ['initramfs'] : [],
         needsReboot: true,
         risk: 'boot',
       },
@@ -96,12 +95,37 @@ function ruleWishes(chosen: readonly Chosen[]): Wishes {
   };
 }
 
-function idsWishes(chosen: readonly Chosen[]): Wishes {
-  const elements = [
-    ...new Set(
-      chosen.map(({ device: { vendorId, deviceId } }) => `${hex(vendorId)}:${hex(deviceId)}`),
-    ),
-  ];
+/** A rule and ids are means: what counts is the driver that the device has. */
+function boundEffect({ selector, device: { bdf, driver } }: Chosen): Effect {
+  const has = driver === undefined ? 'has no driver' : `is bound to ${driver}`;
+  return {
+    item: `early.${selector}`,
+    subject: bdf,
+    from: ['early.rule', 'early.ids', 'initramfs', 'initramfs.content'],
+    holds: driver !== undefined && isVfioDriver(driver),
+    otherwise: 'pending-reboot',
+    reason: `${bdf} ${has}, and vfio-pci takes it at a boot`,
+    remedy: `reboot; if that was done: qmplug doctor --device ${bdf}`,
+  };
+}
+
+/** Ids take every device that has them, so that a twin cannot be left to its own driver. */
+function twinsOf(chosen: readonly Chosen[], byIds: readonly Chosen[], facts: SetupFacts) {
+  const wanted = new Set(chosen.map(({ device }) => device.bdf));
+  const ids = new Set(byIds.map(({ device }) => idsOf(device)));
+  return facts.allDevices.filter((device) => ids.has(idsOf(device)) && !wanted.has(device.bdf));
+}
+
+const idsOf = ({ vendorId, deviceId }: HostDevice) => `${hex(vendorId)}:${hex(deviceId)}`;
+
+function idsWishes(byIds: readonly Chosen[], chosen: readonly Chosen[], facts: SetupFacts): Wishes {
+  const [twin] = twinsOf(chosen, byIds, facts);
+  if (twin !== undefined) {
+    const reason = `${twin.bdf} has the ids ${idsOf(twin)} too: vfio-pci would take it as well`;
+    const remedy = `use the method bdf-rule, or name ${twin.bdf} in early too`;
+    return { refused: [{ item: 'early.ids', state: 'conflicting', reason, remedy }] };
+  }
+  const elements = [...new Set(byIds.map(({ device }) => idsOf(device)))];
   if (elements.join(',').length > MAX_IDS_LENGTH) {
     const reason = `the ids take more than ${MAX_IDS_LENGTH} characters`;
     return {

@@ -1,6 +1,8 @@
+export { recipeWords } from './artefacts.js';
 export { collectWishes } from './collect.js';
 export type {
   ArgumentWish,
+  Effect,
   Note,
   Refusal,
   RefreshName,

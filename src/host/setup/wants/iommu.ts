@@ -1,6 +1,7 @@
+import type { HostDevice } from '../../types.js';
 import { effectiveArgument, findArguments, type KernelArgument } from '../command-line.js';
 import type { SetupFacts } from '../facts.js';
-import type { ArgumentWish, Refusal, Wish, Wishes } from './wish.js';
+import type { ArgumentWish, Effect, Refusal, Wish, Wishes } from './wish.js';
 
 const ITEM = 'iommu';
 
@@ -25,7 +26,7 @@ export const iommu: Wish = (desired, facts) => {
   return {
     ...translation,
     arguments: [...(translation.arguments ?? []), ...modeArguments(mode)],
-    notes: usefulNotes(facts),
+    notes: [...(translation.notes ?? []), ...usefulNotes(facts)],
   };
 };
 
@@ -38,12 +39,19 @@ function enable(facts: SetupFacts): Wishes {
   const isConfigured = facts.kernelArguments.configured.known
     ? effectiveArgument(facts.kernelArguments.configured.value.words, 'intel_iommu')?.value === 'on'
     : false;
+  const graphics = integratedGraphics(facts);
+  const what = graphics === undefined ? 'IOMMU groups' : `IOMMU group for ${graphics.bdf}`;
+  const holds = graphics === undefined ? groupCount.value > 0 : graphics.iommuGroup !== undefined;
   // Once it works by the argument, the argument has to stay.
-  if (isConfigured && (dmar || groupCount.value > 0)) return { arguments: asked };
-  if (groupCount.value > 0) {
+  if (isConfigured && (dmar || groupCount.value > 0)) {
+    return { arguments: asked, effects: [groupsEffect(what, holds, facts)] };
+  }
+  if (holds) {
     return { satisfied: [{ item: ITEM, by: `the kernel has ${groupCount.value} IOMMU groups` }] };
   }
-  if (dmar) return { arguments: asked };
+  if (dmar || graphics !== undefined) {
+    return { arguments: asked, effects: [groupsEffect(what, holds, facts)] };
+  }
   const reason = ivrs
     ? 'the firmware has an AMD IOMMU, but the kernel made no groups'
     : 'no IOMMU groups, and the firmware has neither a DMAR nor an IVRS table';
@@ -51,6 +59,35 @@ function enable(facts: SetupFacts): Wishes {
     ? 'see what the kernel says of it: dmesg | grep AMD-Vi'
     : 'switch VT-d or AMD-Vi (IOMMU) on in the firmware set-up';
   return { refused: [{ item: ITEM, state: 'unmet', reason, remedy }] };
+}
+
+/**
+ * A processor's own graphics among the early devices, always 0000:00:02.0. Kernels that translate by default leave it
+ * out (INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF, drivers/iommu/intel/Kconfig, 6.12; Debian's are built so).
+ */
+function integratedGraphics({ devices }: SetupFacts): HostDevice | undefined {
+  return [...devices.values()]
+    .flatMap((device) => (device.known ? [device.value] : []))
+    .find(
+      ({ bdf, vendorId, classCode }) =>
+        bdf === '0000:00:02.0' && vendorId === 0x8086 && classCode >> 16 === 0x03,
+    );
+}
+
+/** The argument is a means: what counts are the groups that the kernel makes. */
+function groupsEffect(what: string, holds: boolean, { running }: SetupFacts): Effect {
+  const runs =
+    running.known && effectiveArgument(running.value, 'intel_iommu')?.value?.startsWith('on');
+  const text = `the kernel made no ${what}`;
+  return {
+    item: 'iommu.groups',
+    subject: '/sys/kernel/iommu_groups',
+    from: [ITEM],
+    holds,
+    otherwise: runs === true ? 'unmet' : 'pending-reboot',
+    reason: runs === true ? `${text} although it runs with intel_iommu=on` : `${text} yet`,
+    remedy: runs === true ? 'see what it says of it: dmesg | grep -i DMAR' : 'reboot',
+  };
 }
 
 function modeArguments(mode: 'on' | 'pt' | 'strict'): readonly ArgumentWish[] {

@@ -4,7 +4,14 @@ import { kvmfrSizeMb } from './kvmfr-size.js';
 import { macWishes } from './mac.js';
 import { carry } from './parameters.js';
 import { KVMFR_OPTIONS, KVMFR_RULE } from './places.js';
-import { HEADER, type Refusal, type Wish, type Wishes } from './wish.js';
+import {
+  HEADER,
+  type Effect,
+  type Refusal,
+  type WantedFile,
+  type Wish,
+  type Wishes,
+} from './wish.js';
 
 /** Users of a system have ids below this (Debian policy 9.2.2; systemd's SYSTEM_GID_MAX is 999). */
 const FIRST_USER_GID = 1000;
@@ -26,6 +33,7 @@ export const kvmfr: Wish = (desired, facts) => {
     ],
     files: [
       ...parts.flatMap((part) => part.files ?? []),
+      ...[...facts.restrictedUnits].map((unit) => allowance(unit, nodes)),
       {
         item: 'kvmfr.load',
         path: '/etc/modules-load.d/qmplug.conf',
@@ -34,6 +42,7 @@ export const kvmfr: Wish = (desired, facts) => {
     ],
     pairs: parts.flatMap((part) => part.pairs ?? []),
     satisfied: parts.flatMap((part) => part.satisfied ?? []),
+    effects: facts.isMachine ? nodes.flatMap((node) => nodeEffect(node, group, facts)) : [],
     notes: parts.flatMap((part) => part.notes ?? []),
     refused: [...parts.flatMap((part) => part.refused ?? []), ...obstacles(facts, nodes)],
   };
@@ -88,10 +97,48 @@ function rule(group: string, { groups }: SetupFacts): Wishes {
   };
 }
 
+/** A service whose devices are listed gets the nodes onto its list. */
+function allowance(unit: string, nodes: readonly string[]): WantedFile {
+  const lines = nodes.map((node) => `DeviceAllow=${node} rw`);
+  return {
+    item: `kvmfr.${unit}`,
+    path: `/etc/systemd/system/${unit}.d/50-qmplug-kvmfr.conf`,
+    content: `${[HEADER, '[Service]', ...lines].join('\n')}\n`,
+    refresh: ['systemd'],
+  };
+}
+
+/** What the rule and the size are for: a node of each device that the group may open. */
+function nodeEffect(node: string, group: string, facts: SetupFacts): readonly Effect[] {
+  const gid = facts.groups.get(group);
+  const stat = facts.kvmfrNodes.get(node);
+  if (gid === undefined || (stat !== undefined && stat.kind !== 'character')) return [];
+  const effect = {
+    item: 'kvmfr.node',
+    subject: node,
+    from: ['kvmfr.rule', 'kvmfr.size', 'kvmfr.load', 'kvmfr.module'],
+  };
+  if (stat === undefined) {
+    const reason = `${node} is not there yet: the module is loaded at a boot`;
+    const remedy = 'reboot, or: modprobe -r kvmfr; modprobe kvmfr';
+    return [{ ...effect, holds: false, otherwise: 'pending-reboot', reason, remedy }];
+  }
+  const mode = stat.mode.toString(8).padStart(4, '0');
+  return [
+    {
+      ...effect,
+      holds: stat.gid === gid && (stat.mode & 0o660) === 0o660,
+      otherwise: 'unmet',
+      reason: `${node} has group ${stat.gid} and mode ${mode}, wanted are ${group} (${gid}) and 0660`,
+      remedy: `see which rule has the last word: udevadm test /sys/class/kvmfr/${node.slice('/dev/'.length)}`,
+    },
+  ];
+}
+
 function obstacles(facts: SetupFacts, nodes: readonly string[]): readonly Refusal[] {
   const found: Refusal[] = [];
   for (const node of nodes) {
-    const kind = facts.kvmfrNodes.get(node);
+    const kind = facts.kvmfrNodes.get(node)?.kind;
     if (kind === undefined || kind === 'character') continue;
     const reason = `${node} is a ${kind}: a VM that started before the module made it`;
     const remedy = `stop that VM, then: rm ${node} && modprobe kvmfr`;

@@ -2,7 +2,7 @@ import { formatArgument } from '../command-line.js';
 import { moduleState, type SetupFacts } from '../facts.js';
 import { modprobeOption } from '../modprobe.js';
 import { KVMFR_OPTIONS, MODULE_OPTIONS } from './places.js';
-import { HEADER, type Wish, type Wishes } from './wish.js';
+import { HEADER, type Effect, type Wish, type Wishes } from './wish.js';
 
 /** A module's parameter that shall have a value. */
 export interface ParameterWish {
@@ -41,7 +41,8 @@ function nestedModules(facts: SetupFacts): readonly string[] {
 }
 
 export const parameters: Wish = (desired, facts) => {
-  const wishes = wantedParameters(desired, facts).map((wish) => carry(wish, facts));
+  const wanted = wantedParameters(desired, facts);
+  const wishes = wanted.map((wish) => carry(wish, facts));
   const lines = wishes.flatMap(({ line }) => (line === undefined ? [] : [line]));
   const files =
     lines.length === 0
@@ -57,9 +58,34 @@ export const parameters: Wish = (desired, facts) => {
   return {
     arguments: wishes.flatMap((wish) => wish.arguments ?? []),
     refused: wishes.flatMap((wish) => wish.refused ?? []),
+    effects: wanted.flatMap((wish, index) =>
+      wishes[index]?.line === undefined ? [] : loadedEffect(wish, facts),
+    ),
     files,
   };
 };
+
+/** A module that is loaded already keeps what it was loaded with. */
+function loadedEffect(
+  { item, module, parameter, value }: ParameterWish,
+  { runningParameters }: SetupFacts,
+): readonly Effect[] {
+  const path = `${module}/parameters/${parameter}`;
+  const now = runningParameters.get(path);
+  if (now === undefined) return [];
+  return [
+    {
+      item,
+      subject: `/sys/module/${path}`,
+      from: ['modprobe'],
+      // Booleans are written as 0 and 1, and read as N and Y.
+      holds: now === value || now === (value === '1' ? 'Y' : 'N'),
+      otherwise: 'pending-reboot',
+      reason: `${module} runs with ${parameter}=${now}`,
+      remedy: `reboot, or load ${module} again while nothing uses it`,
+    },
+  ];
+}
 
 /**
  * One carrier for each parameter: the kernel's command line, which also reaches what is built in. Without a

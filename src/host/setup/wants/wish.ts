@@ -56,6 +56,22 @@ export interface Satisfied {
   readonly by: string;
 }
 
+/**
+ * What the running machine shows once an item is there: a driver, an attribute, a node. Configured is not enough for
+ * `ok` where the effect can be seen.
+ */
+export interface Effect {
+  readonly item: string;
+  readonly subject: string;
+  /** Items that bring it about: while one of them is not there, neither can it be. */
+  readonly from: readonly string[];
+  readonly holds: boolean;
+  /** Where it does not hold although everything for it is there: it takes a boot, or something keeps it away. */
+  readonly otherwise: 'pending-reboot' | 'unmet';
+  readonly reason: string;
+  readonly remedy: string;
+}
+
 export interface Note {
   readonly item: string;
   readonly text: string;
@@ -69,6 +85,7 @@ export interface Wishes {
   readonly attributes?: readonly WantedAttribute[];
   readonly refused?: readonly Refusal[];
   readonly satisfied?: readonly Satisfied[];
+  readonly effects?: readonly Effect[];
   readonly notes?: readonly Note[];
 }
 
@@ -86,6 +103,7 @@ export function mergeWishes(all: readonly Wishes[]): Required<Wishes> {
     attributes: all.flatMap((each) => each.attributes ?? []),
     refused: all.flatMap((each) => each.refused ?? []),
     satisfied: all.flatMap((each) => each.satisfied ?? []),
+    effects: all.flatMap((each) => each.effects ?? []),
     notes: all.flatMap((each) => each.notes ?? []),
   };
 }
