@@ -46,3 +46,42 @@ it('needs no argument for groups that are there', async () => {
   expect(stateOf(made, 'iommu')).toBe('foreign-ok');
   expect(made.actions).toEqual([]);
 });
+
+describe('integrated graphics, which kernels leave out of translation by default', () => {
+  const graphics = trees.pciDevice('0000:00:02.0', { vendor: '0x8086', device: '0x3e92' });
+  const desired = { iommu: { mode: 'on' }, early: ['0000:00:02.0'] };
+
+  it('get intel_iommu=on although there are groups', async () => {
+    const made = await plan({ ...trees.debian, ...graphics }, desired);
+    expect(wantedText(made)).toContain('intel_iommu=on');
+    expect(stateOf(made, 'iommu.groups')).toBe('missing');
+  });
+
+  it('get none where they have a group', async () => {
+    const grouped = {
+      '/sys/kernel/iommu_groups/0/devices/.keep': '',
+      '/sys/bus/pci/devices/0000:00:02.0/iommu_group': {
+        link: '../../../../kernel/iommu_groups/0',
+      },
+    };
+    const made = await plan({ ...trees.debian, ...graphics, ...grouped }, desired);
+    expect(wantedText(made)).not.toContain('intel_iommu');
+  });
+});
+
+it('takes no argument for its effect: intel_iommu=on that made no groups is told', async () => {
+  const words = 'quiet intel_iommu=on';
+  const tree = {
+    ...Object.fromEntries(
+      Object.entries(trees.silverblue).filter(([path]) => !path.includes('/iommu_groups/')),
+    ),
+    '/sys/kernel/iommu_groups': { directory: true } as const,
+    '/ostree/kargs': `${words}\n`,
+    '/proc/cmdline': `${words}\n`,
+  };
+  const made = await plan(tree, { iommu: { mode: 'on' } });
+  expect(made.items.find(({ id }) => id === 'iommu.groups')).toMatchObject({
+    state: 'unmet',
+    reason: 'the kernel made no IOMMU groups although it runs with intel_iommu=on',
+  });
+});

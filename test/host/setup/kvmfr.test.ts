@@ -1,3 +1,4 @@
+import type { HostEffects, HostStat } from '../../../src/host/effects.js';
 import { describe, expect, it } from 'vitest';
 import {
   applyHost,
@@ -109,4 +110,79 @@ it('several devices are counted from 0, everywhere', async () => {
   for (const index of [0, 1, 2]) expect(text).toContain(`/dev/kvmfr${index}`);
   expect(text).not.toContain('/dev/kvmfr3');
   expect(text).toContain('static_size_mb=32,64,128');
+});
+
+describe('the node that QEMU and the viewer open', () => {
+  const desired = { kvmfr: { sizesMb: [64] } };
+
+  it('is waited for until a boot has loaded the module', async () => {
+    using host = new HostTree(desktop);
+    const { items, needsReboot } = await applyHost(host.environment(), readDesiredState(desired));
+    expect(stateOf({ items }, 'kvmfr.node')).toBe('pending-reboot');
+    expect(needsReboot).toBe(true);
+  });
+
+  it.each([
+    ['root:root 0600', { uid: 0, gid: 0, mode: 0o600 }, 'unmet'],
+    ['root:kvm 0660', { uid: 0, gid: 108, mode: 0o660 }, 'ok'],
+    ['root:kvm 0600', { uid: 0, gid: 108, mode: 0o600 }, 'unmet'],
+  ])('is %s: told by the node, not by the rule', async (_, stat, state) => {
+    using host = new HostTree(desktop);
+    const environment = host.environment();
+    const node: HostStat = { kind: 'character', ...stat, rdev: undefined, inode: 1n };
+    // A device node takes root: the tree has everything but this one.
+    const effects: HostEffects = new Proxy(environment.effects, {
+      get: (real, name: keyof HostEffects) =>
+        name === 'stat'
+          ? async (path: string) => (path === '/dev/kvmfr0' ? node : real.stat(path))
+          : real[name].bind(real),
+    });
+    const withNode = { ...environment, effects };
+    await applyHost(withNode, readDesiredState(desired));
+    const plan = await planHost(withNode, readDesiredState(desired));
+    expect(stateOf(plan, 'kvmfr.node')).toBe(state);
+  });
+});
+
+describe('a service that may open only what it lists', () => {
+  const desired = {
+    kvmfr: { sizesMb: [64, 64] },
+    memlock: [{ unit: 'vm@1.service', limit: '8G' }],
+  };
+  const path = '/etc/systemd/system/vm@1.service.d/50-qmplug-kvmfr.conf';
+
+  it.each([
+    ['closed', '[Service]\nDevicePolicy=closed\n'],
+    ['listed', '[Service]\nDeviceAllow=/dev/kvm rw\n'],
+  ])('gets the nodes onto its list: %s', async (_, text) => {
+    using host = new HostTree({ ...desktop, '/usr/lib/systemd/system/vm@.service': text });
+    const before = host.fingerprint();
+    await applyHost(host.environment(), readDesiredState(desired));
+    expect(host.read(path)).toContain('DeviceAllow=/dev/kvmfr0 rw\nDeviceAllow=/dev/kvmfr1 rw\n');
+    expect((await applyHost(host.environment(), readDesiredState(desired))).steps).toEqual([]);
+    await rollbackHost(host.environment());
+    expect(host.fingerprint()).toEqual(before);
+  });
+
+  it('gets none where it lists none: a list would take all other devices from it', async () => {
+    using host = new HostTree(desktop);
+    await applyHost(host.environment(), readDesiredState(desired));
+    expect(host.read(path)).toBeUndefined();
+  });
+});
+
+it('gets a line for each node into the profile of libvirt (AppArmor), and out of it', async () => {
+  using host = new HostTree({
+    ...desktop,
+    '/etc/libvirt/qemu.conf': '',
+    '/sys/kernel/security/apparmor/profiles': '',
+    '/etc/apparmor.d/local/abstractions/libvirt-qemu': '/dev/mine rw,\n',
+  });
+  const before = host.fingerprint();
+  await applyHost(host.environment(), readDesiredState({ kvmfr: { sizesMb: [64, 64] } }));
+  expect(host.read('/etc/apparmor.d/local/abstractions/libvirt-qemu')).toBe(
+    '/dev/mine rw,\n# BEGIN qmplug\n/dev/kvmfr0 rw,\n/dev/kvmfr1 rw,\n# END qmplug\n',
+  );
+  await rollbackHost(host.environment());
+  expect(host.fingerprint()).toEqual(before);
 });

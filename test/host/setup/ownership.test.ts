@@ -57,3 +57,19 @@ describe('everything that was added is found again, and nothing else', () => {
     expect(host.read('/ostree/kargs')).toBe('quiet iommu=pt\n');
   });
 });
+
+it('owns nothing that some of the kernels had before (grubby, stand-in)', async () => {
+  const info = 'index=0\nargs="ro quiet kvm.ignore_msrs=1"\nindex=1\nargs="ro quiet"\n';
+  using host = new HostTree({
+    ...trees.fedora,
+    '/boot/info': info,
+    '/usr/sbin/grubby': { program: 'echo "$@" >>"$ROOT/calls"; cat "$ROOT/boot/info"' },
+  });
+  const desired = readDesiredState({ kvm: { ignoreMsrs: true } });
+  const { items, steps } = await applyHost(host.environment(), desired);
+  expect(items).toMatchObject([
+    { state: 'conflicting', reason: expect.stringContaining('some of the kernels') as string },
+  ]);
+  expect(steps).toEqual([]);
+  expect(host.calls().every((call) => call === '--info=ALL')).toBe(true);
+});

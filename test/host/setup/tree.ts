@@ -26,8 +26,9 @@ import { createProcessTable } from '../../support/owners.js';
 // Every write is synced to the disk: in memory that costs nothing.
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
-/** What a tree of a host is made of: text, or an executable stand-in for a program. */
-export type TreeEntry = string | { readonly program: string } | { readonly link: string };
+/** What a tree of a host is made of: text, an executable stand-in for a program, a link, an empty directory. */
+export type TreeEntry =
+  string | { readonly program: string } | { readonly link: string } | { readonly directory: true };
 
 export interface TreeOptions {
   readonly architecture?: string;
@@ -56,6 +57,7 @@ export class HostTree implements Disposable {
     mkdirSync(dirname(real), { recursive: true });
     if (typeof entry === 'string') writeFileSync(real, entry);
     else if ('link' in entry) symlinkSync(entry.link, real);
+    else if ('directory' in entry) mkdirSync(real);
     else {
       writeFileSync(real, `#!/bin/sh\n${entry.program}\n`);
       chmodSync(real, 0o755);
