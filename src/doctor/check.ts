@@ -1,5 +1,7 @@
 import type { HostEffects } from '../host/effects.js';
+import type { StateStore } from '../engine/state-store.js';
 import type { DeviceRecord } from '../host/inventory/index.js';
+import type { DesiredState, SetupHost } from '../host/setup/index.js';
 import type { HostDevice, HostSnapshot, UseFinding } from '../host/types.js';
 import type { Bdf } from '../pci/pci-address.js';
 import type { VmSnapshot } from '../vm/types.js';
@@ -19,11 +21,27 @@ export interface HostReads {
   readonly vmmPid: number;
   /** Whether that is QEMU itself. */
   readonly isQemu: boolean;
+  /** The VM, where it is proven to run here. */
+  readonly vm: VmSnapshot | undefined;
+  /** Whether what wakes a sleeping device, or is slow, may be read. */
+  readonly deep: boolean;
+  /** Programs of the host that only show something; undefined where a tree stands in for the host. */
+  readonly setup: SetupHost | undefined;
+  /** What the host shall be like, where somebody says. */
+  readonly desired: DesiredState | undefined;
+  /** Where the journal of attachments and bindings is kept. */
+  readonly state: StateStore | undefined;
+  /** Where reservations are kept. */
+  readonly runtime: StateStore | undefined;
 }
 
 export interface DeviceReads extends HostReads {
   readonly bdf: Bdf;
   readonly record: DeviceRecord;
+  /** The selector by which it was named. */
+  readonly selector: string;
+  /** QEMU of the VM, where it is proven to run here: what it holds is no foreign use. */
+  readonly vmPid: number | undefined;
   /** All functions and groups, with uses and holders of this one. @throws {HostError} */
   readonly host: () => Promise<HostSnapshot>;
   /** This function in `host`. @throws {HostError} */
@@ -45,7 +63,7 @@ interface CheckOf<Needs extends string, Reads> {
   readonly needs: Needs;
   /** Default false. */
   readonly needsRoot?: boolean;
-  /** A `HostIoError` or `HostError` that it throws becomes `unknown`. */
+  /** A `QmplugError` that it throws, for what it could not read, becomes `unknown`. */
   run(reads: Reads): Promise<Answer>;
 }
 

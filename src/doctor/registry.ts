@@ -9,6 +9,7 @@ import { kernelSubject } from './checks/kernel.js';
 import { kvmfrSubject } from './checks/kvmfr.js';
 import { memorySubject } from './checks/memory.js';
 import { vmSubject } from './checks/pair.js';
+import { ownSubject, toolsSubject } from './checks/tools.js';
 import { udevSubject } from './checks/udev.js';
 import { vfioSubject } from './checks/vfio.js';
 
@@ -26,6 +27,8 @@ export const SUBJECTS: readonly Subject[] = [
   useSubject,
   hardwareSubject,
   vmSubject,
+  toolsSubject,
+  ownSubject,
 ];
 
 export const CHECKS: readonly Check[] = SUBJECTS.flatMap(({ checks }) => checks);

@@ -100,7 +100,12 @@ export function conflict(key: string, scope: string, holder: Reservation): Refus
 }
 
 function parse(text: string, name: string): Reservation {
-  const value = JSON.parse(text) as Partial<Reservation> | null;
+  let value: Partial<Reservation> | null = null;
+  try {
+    value = JSON.parse(text) as Partial<Reservation> | null;
+  } catch {
+    // Told below, as anything else that is none.
+  }
   const { key, scope, planIds, journal } = value ?? {};
   if (
     typeof key === 'string' &&

@@ -1,23 +1,10 @@
 import { known, unknown } from '../../src/known.js';
-import { aPort, aVm, QEMU } from '../support/snapshots.js';
+import { aPort, aVm } from '../support/snapshots.js';
 import type { HostTree } from '../host/sysfs-tree.js';
+import { cmdline, denied, GIB, noFile, path, vmOf, type Case } from './case.js';
 import { aNode, AMD, ARM, DEVICE, INTEL, PID, type Change } from './patient.js';
 
-/** What makes a check ok, bad and unknown. */
-export interface Case {
-  /** Default: the host as it is. */
-  readonly ok?: Change;
-  readonly bad: Change & { readonly verdict: 'warn' | 'fail' };
-  readonly unknown: Change;
-}
-
-const path = (name: string) => `/sys/bus/pci/devices/${DEVICE}/${name}`;
-const cmdline = (text: string) => ({ '/proc/cmdline': `${text}\n` });
-const denied = (...paths: readonly string[]): Change => ({ denied: paths });
 const GONE_FOLDER = '/lib/modules/6.12.95';
-const noFile = (...paths: readonly string[]) =>
-  Object.fromEntries(paths.map((each) => [each, null]));
-
 /** On a VM that is not proven to run here. */
 export const ELSEWHERE: Change = {
   request: { vm: aVm([], [], { identity: { kind: 'address', address: 'tcp:host:1' } }) },
@@ -34,11 +21,6 @@ const KVMFR = cmdline('kvmfr.static_size_mb=128');
 const kvmfrLoaded = (tree: HostTree) => tree.directory('/sys/module/kvmfr');
 const RULES = '/etc/udev/rules.d/10-gpu.rules';
 const UNIT = '/sys/class/iommu/dmar0/type';
-const GIB = 1n << 30n;
-const vmOf = (change: Parameters<typeof aVm>[2], ports = [aPort('rp0')]): Change => ({
-  request: { vm: aVm(ports, [], { identity: QEMU, ...change }) },
-});
-
 const msrs = (ignore: string, report: string) => ({
   '/sys/module/kvm/parameters/ignore_msrs': ignore,
   '/sys/module/kvm/parameters/report_ignored_msrs': report,

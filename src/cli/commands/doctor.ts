@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 import { compileFilter, runDoctor, type Finding, type Profile } from '../../doctor/index.js';
+import { createSetupHost } from '../../host/setup/index.js';
 import { InputError, parseSelector, type VmSnapshot } from '../../index.js';
 import type { CommandContext, RunWork } from '../command-context.js';
 import { EXIT } from '../exit-status.js';
 import { each, once, oneOf, text } from '../option-values.js';
 import { renderFindings } from '../render-findings.js';
 import { toJson } from '../to-json.js';
+import { readDesiredFile } from './host/setup-options.js';
 import { addVmOptions, withVm, type VmOptions } from '../vm-options.js';
 
 interface DoctorOptions extends VmOptions {
@@ -16,6 +18,8 @@ interface DoctorOptions extends VmOptions {
   readonly profile?: Profile;
   readonly strict?: true;
   readonly all?: true;
+  readonly deep?: true;
+  readonly wanted?: string;
 }
 
 const HELP = `
@@ -24,6 +28,8 @@ Examples:
   qmplug doctor --device 0000:3b:00.0
   qmplug doctor --vm /run/vm.sock --device 0000:3b:00.0 --json
   qmplug doctor --only 'iommu.*' --all
+  qmplug doctor --wanted host.json
+  qmplug doctor --device 0000:3b:00.0 --deep
 
 Everyone may look; what cannot be read without root is unknown. Status 0: no check fails; 3: one does, or with
 --strict one warns. All checks: docs/doctor.md.
@@ -50,6 +56,12 @@ export function defineDoctor(program: Command, run: RunWork): Command {
       'hotplug, or static for a device given at the start of the VM (default: hotplug)',
       once('--profile', oneOf('hotplug', 'static')),
     )
+    .option(
+      '--wanted <file>',
+      'hold the host to this desired state too, as host plan takes it; - for the standard input',
+      once('--wanted', text),
+    )
+    .option('--deep', 'read also what wakes a sleeping device: its configuration space, its link')
     .option('--strict', 'end with status 3 for a warning too')
     .option('--all', 'print what is ok as well')
     .addHelpText('after', HELP);
@@ -77,7 +89,7 @@ async function examine(
   options: DoctorOptions,
   context: CommandContext,
 ): Promise<readonly Finding[]> {
-  const { only, skip, device, vm, profile, qemuPid } = options;
+  const { only, skip, device, vm, profile, qemuPid, deep } = options;
   compileFilter({ only, skip });
   if (device !== undefined) parseSelector(device);
   if (vm === undefined && (qemuPid !== undefined || options.timeout !== undefined)) {
@@ -86,9 +98,15 @@ async function examine(
       remedy: 'add --vm VM, or leave it out',
     });
   }
-  const { effects, runtime } = context.environment;
+  const desired = options.wanted === undefined ? undefined : readDesiredFile(options.wanted);
+  const { effects, runtime, state } = context.environment;
+  const { sysfsRoot, procRoot, devRoot } = context.settings;
+  // Beside a tree that stands in for the host, the programs of this one would tell of another.
+  const isHere = [sysfsRoot, procRoot, devRoot].every((root) => root === undefined);
+  const setup = isHere ? createSetupHost() : undefined;
+  const what = { only, skip, device, profile, deep, desired };
   const checkWith = (snapshot?: VmSnapshot) =>
-    runDoctor({ effects, runtime, only, skip, device, profile, vm: snapshot });
+    runDoctor({ effects, runtime, state, setup, ...what, vm: snapshot });
   if (vm === undefined) return checkWith();
   return withVm(vm, options, context, async (opened) => checkWith(await opened.snapshot()));
 }

@@ -1,10 +1,12 @@
 import { readCredentials } from '../../host/credentials.js';
 import { exists, ifPresent } from '../../host/reading.js';
-import { accessTo, describeNode } from '../access.js';
+import { describeNode, readAccess } from '../access.js';
 import type { HostCheck, Subject } from '../check.js';
 import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
 import { readCpu, type Cpu } from '../read-cpu.js';
-import { readModule, readParameter } from '../read-module.js';
+import { readModule } from '../read-module.js';
+import { ignoreMsrs, kvmNested, reportIgnoredMsrs } from './kvm-parameters.js';
+import { secureGuest } from './secure-guest.js';
 
 const KVM = '/dev/kvm';
 /** There exactly while KVM runs; udev makes the node from a list even without (kmod-static-nodes). */
@@ -66,6 +68,23 @@ const kvmModule: HostCheck = {
   },
 };
 
+const kvmPpcHv: HostCheck = {
+  id: 'kvm.ppc_hv',
+  about: 'on POWER: whether KVM runs guests in hardware (`kvm_hv`), and not only in software',
+  needs: 'host',
+  async run({ effects }) {
+    if ((await readCpu(effects)).kind !== 'ppc') return skip('the processor is no POWER');
+    const { state, read } = await readModule(effects, 'kvm_hv');
+    return state === 'loaded' || state === 'builtin'
+      ? ok(`kvm_hv is ${state}`, ...read)
+      : warn(
+          `kvm_hv is ${state === 'loadable' ? 'not loaded' : state}`,
+          'modprobe kvm_hv',
+          ...read,
+        );
+  },
+};
+
 const kvmDevice: HostCheck = {
   id: 'kvm.device',
   about: 'whether `/dev/kvm` is there',
@@ -82,64 +101,25 @@ const kvmAccess: HostCheck = {
   id: 'kvm.access',
   about: 'whether QEMU (of `--vm`, else who asks) can open `/dev/kvm`',
   needs: 'host',
-  async run({ effects, vmmPid, isQemu }) {
-    const stat = await ifPresent(effects.stat(KVM));
-    if (stat === undefined) return skip(`there is no ${KVM}`, seen(KVM, 'absent'));
-    const who = await readCredentials(effects, vmmPid);
-    const read = seen(KVM, describeNode(stat));
+  async run(reads) {
+    const { uid, ...who } = await readCredentials(reads.effects, reads.vmmPid);
+    const node = await readAccess(reads, KVM, { uid, ...who });
+    if (node === undefined) return skip(`there is no ${KVM}`, seen(KVM, 'absent'));
     const remedy = 'let its user into the group kvm (usermod -aG kvm USER), and start QEMU anew';
-    switch (accessTo(stat, who)) {
+    switch (node.access) {
       case 'yes':
-        return ok(`uid ${who.uid} can open it`, read);
+        return ok(`uid ${uid} can open it`, node.read);
       case 'no':
-        return isQemu
-          ? fail(`QEMU, uid ${who.uid}, cannot open it`, remedy, read)
-          : warn(`uid ${who.uid} cannot open it, if QEMU runs as that`, remedy, read);
+        return reads.isQemu
+          ? fail(`QEMU, uid ${uid}, cannot open it`, remedy, node.read)
+          : warn(`uid ${uid} cannot open it, if QEMU runs as that`, remedy, node.read);
       case 'perhaps':
         return unknownAnswer(
-          `only an access control list can let uid ${who.uid} in`,
+          `only an access control list can let uid ${uid} in`,
           `getfacl ${KVM}`,
-          read,
+          node.read,
         );
     }
-  },
-};
-
-const ignoreMsrs: HostCheck = {
-  id: 'kvm.ignore_msrs',
-  about: 'whether KVM hides accesses to registers that it does not know',
-  needs: 'host',
-  async run({ effects }) {
-    const found = await readParameter(effects, 'kvm', 'ignore_msrs');
-    if (found === undefined) return skip('KVM is not loaded, or has no such parameter');
-    return found.on
-      ? warn(
-          'KVM ignores unknown registers, which hides faults of the guest',
-          'unless a guest needs it: remove kvm.ignore_msrs=1 from the kernel arguments',
-          found.evidence,
-        )
-      : ok('unknown registers are told to the guest', found.evidence);
-  },
-};
-
-const reportIgnoredMsrs: HostCheck = {
-  id: 'kvm.report_ignored_msrs',
-  about: 'whether ignored registers flood the log',
-  needs: 'host',
-  async run({ effects }) {
-    const ignore = await readParameter(effects, 'kvm', 'ignore_msrs');
-    const report = await readParameter(effects, 'kvm', 'report_ignored_msrs');
-    if (ignore === undefined || report === undefined) {
-      return skip('KVM is not loaded, or has no such parameter');
-    }
-    return ignore.on && report.on
-      ? warn(
-          'every ignored access is logged',
-          'set kvm.report_ignored_msrs=0 on the kernel command line',
-          ignore.evidence,
-          report.evidence,
-        )
-      : ok('ignored accesses do not flood the log', report.evidence);
   },
 };
 
@@ -194,10 +174,13 @@ export const cpuKvm: Subject = {
     kvmModule,
     kvmDevice,
     kvmAccess,
+    kvmNested,
+    kvmPpcHv,
     ignoreMsrs,
     reportIgnoredMsrs,
     nodeCheck('host.vhost_net', '/dev/vhost-net', 'vhost_net', 'virtio-net runs in QEMU, slowly'),
     nodeCheck('host.tun', '/dev/net/tun', 'tun', 'no tap interfaces can be made'),
     cgroup,
+    secureGuest,
   ],
 };

@@ -11,12 +11,17 @@ const driverCheck: DeviceCheck = {
   id: 'dev.driver',
   about: 'which driver the device is bound to',
   needs: 'device',
-  async run({ bdf, record: { driver } }) {
+  async run({ bdf, uses, record: { driver } }) {
     if (!driver.known) return unknownAnswer(driver.reason);
     const read = seen(path(bdf, 'driver'), driver.value ?? 'none');
     if (driver.value === undefined) return ok('no driver has it', read);
-    return isVfioDriver(driver.value)
-      ? ok(`${driver.value} has it`, read)
+    if (isVfioDriver(driver.value)) return ok(`${driver.value} has it`, read);
+    // An unbind under an open node of such a device never comes back.
+    const holder = (await uses()).find(
+      ({ level, reason }) => level === 'block' && reason === 'in-use.open',
+    );
+    return holder !== undefined
+      ? fail(`${driver.value} cannot let it go: ${holder.evidence}`, holder.remedy, read)
       : warn(
           `${driver.value} has it, and will be unbound`,
           `qmplug host bind ${bdf}; or leave it to attach`,

@@ -1,6 +1,9 @@
 import { readAttribute } from '../../host/reading.js';
 import type { DeviceCheck, Subject } from '../check.js';
-import { ok, seen, skip, unknownAnswer, warn } from '../finding.js';
+import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
+import { link, rebar } from './device-link.js';
+import { vfToken } from './vf-token.js';
+import { vgpuFramework } from './vgpu.js';
 
 const path = (bdf: string, name: string) => `/sys/bus/pci/devices/${bdf}/${name}`;
 
@@ -8,16 +11,20 @@ const bootVga: DeviceCheck = {
   id: 'dev.boot_vga',
   about: 'whether the firmware drew its screen with it',
   needs: 'device',
-  async run({ bdf, record: { bootVga: isBoot } }) {
+  async run({ bdf, uses, record: { bootVga: isBoot } }) {
     if (!isBoot.known) return unknownAnswer(isBoot.reason);
     const read = seen(path(bdf, 'boot_vga'), isBoot.value ? '1' : '0 or absent');
-    return isBoot.value
+    if (!isBoot.value) return ok('no', read);
+    const only = (await uses()).find(
+      ({ level, reason }) => level === 'block' && reason === 'in-use.display',
+    );
+    return only === undefined
       ? warn(
           'the console of the host is likely on it',
           'make another display the first in the firmware',
           read,
         )
-      : ok('no', read);
+      : fail(`it shows the host's console, and ${only.evidence}`, only.remedy, read);
   },
 };
 
@@ -64,5 +71,5 @@ const power: DeviceCheck = {
 
 export const hardwareSubject: Subject = {
   name: 'device: hardware',
-  checks: [bootVga, reset, power],
+  checks: [bootVga, reset, vfToken, rebar, link, power, vgpuFramework],
 };

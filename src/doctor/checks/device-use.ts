@@ -1,5 +1,7 @@
 import type { DeviceCheck, Subject } from '../check.js';
 import { fail, ok, seen, unknownAnswer, warn } from '../finding.js';
+import { drmUse, nvidiaUse } from './display-use.js';
+import { storageUse } from './storage-use.js';
 
 /** What the guards find, as a check each. */
 interface Use {
@@ -106,4 +108,7 @@ function useCheck({ id, about, reasons, subjects }: Use): DeviceCheck {
   };
 }
 
-export const useSubject: Subject = { name: 'device: use by the host', checks: USES.map(useCheck) };
+export const useSubject: Subject = {
+  name: 'device: use by the host',
+  checks: [...USES.map(useCheck), drmUse, nvidiaUse, storageUse],
+};

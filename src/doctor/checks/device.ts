@@ -1,8 +1,10 @@
 import { RefusedError } from '../../errors.js';
 import { selectDevice } from '../../host/selector/index.js';
+import { findUses } from '../../host/guards/index.js';
 import { findCulprits } from '../../host/viability.js';
 import type { DeviceCheck, Subject } from '../check.js';
 import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
+import { alive, bridge, header, identity } from './device-kind.js';
 
 const existence: DeviceCheck = {
   id: 'dev.exists',
@@ -17,7 +19,7 @@ const existence: DeviceCheck = {
   },
 };
 
-const bridge: DeviceCheck = {
+const quirk: DeviceCheck = {
   id: 'dev.quirk_class',
   about: 'whether the device may be given away at all: no bridge, no part of the host',
   needs: 'device',
@@ -94,13 +96,17 @@ const companions: DeviceCheck = {
   id: 'dev.companions',
   about: 'whether other functions belong to the device',
   needs: 'device',
-  async run({ bdf, record }) {
+  async run({ effects, bdf, record, host, vmPid }) {
     if (!record.companions.known) return unknownAnswer(record.companions.reason);
     const { slot, consumers } = record.companions.value;
     const others = [...new Set([...slot, ...consumers])];
     const read = seen(`/sys/bus/pci/devices/${bdf}`, others.join(', ') || 'alone');
-    return others.length === 0
-      ? ok('none', read)
+    if (others.length === 0) return ok('none', read);
+    const { devices } = await host();
+    const uses = await findUses(effects, others, { devices, vmPid });
+    const used = [...uses.values()].flat().find(({ reason }) => reason.startsWith('in-use.'));
+    return used?.level === 'block'
+      ? fail(`${used.bdf} of the same device is in use: ${used.evidence}`, used.remedy, read)
       : warn(`${others.join(', ')} of the same device`, 'hand them over too: --members slot', read);
   },
 };
@@ -130,5 +136,16 @@ const duplicates: DeviceCheck = {
 
 export const deviceSubject: Subject = {
   name: 'device',
-  checks: [existence, bridge, group, viable, companions, duplicates],
+  checks: [
+    existence,
+    identity,
+    alive,
+    bridge,
+    header,
+    quirk,
+    group,
+    viable,
+    companions,
+    duplicates,
+  ],
 };

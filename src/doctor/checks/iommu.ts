@@ -1,4 +1,4 @@
-import { exists, ifPresent, listOrNone } from '../../host/reading.js';
+import { ifPresent, listOrNone } from '../../host/reading.js';
 import {
   effectiveArgument,
   findArguments,
@@ -9,41 +9,12 @@ import type { DeviceCheck, HostCheck, Subject } from '../check.js';
 import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
 import { isX86, readCpu, type Cpu } from '../read-cpu.js';
 import { readCommandLine, readParameter } from '../read-module.js';
+import { configuredVsRunning } from './boot-arguments.js';
+import { firmwareChecks } from './iommu-firmware.js';
+import { iommuType } from './iommu-type.js';
 
 const GROUPS = '/sys/kernel/iommu_groups';
 const UNITS = '/sys/class/iommu';
-const TABLES = '/sys/firmware/acpi/tables';
-
-interface Firmware {
-  readonly id: string;
-  readonly kind: Cpu['kind'];
-  readonly table: string;
-  readonly remedy: string;
-}
-
-function firmwareCheck({ id, kind, table, remedy }: Firmware): HostCheck {
-  return {
-    id,
-    about: `on ${kind}: whether the firmware has the table ${table}`,
-    needs: 'host',
-    async run({ effects }) {
-      const cpu = await readCpu(effects);
-      if (cpu.kind !== kind) return skip(`the processor is not ${kind}`);
-      const path = `${TABLES}/${table}`;
-      if (await exists(effects, path))
-        return ok(`the firmware has ${table}`, seen(path, 'present'));
-      const units = await listOrNone(effects, UNITS);
-      if (units.length > 0) {
-        return ok(`an IOMMU works without ${table}`, seen(UNITS, units.join(', ')));
-      }
-      // Without ACPI the device tree names the IOMMU; what it makes is told by iommu.active.
-      if (kind === 'arm' && !(await exists(effects, TABLES))) {
-        return skip('the machine has no ACPI', seen(TABLES, 'absent'));
-      }
-      return fail(`the firmware has no ${table}`, remedy, seen(path, 'absent'));
-    },
-  };
-}
 
 const ON: Readonly<Partial<Record<Cpu['kind'], string>>> = {
   intel: 'set intel_iommu=on on the kernel command line, and switch VT-d on in the firmware',
@@ -142,7 +113,7 @@ const unsafe: HostCheck = {
   id: 'iommu.unsafe',
   about: 'whether something pretends isolation that is not there',
   needs: 'host',
-  async run({ effects }) {
+  async run({ effects, desired }) {
     const line = await readCommandLine(effects);
     const words = [
       ...findArguments(line, 'pcie_acs_override'),
@@ -154,13 +125,14 @@ const unsafe: HostCheck = {
     ]);
     const on = parameters.flatMap((each) => (each?.on ? [each.evidence] : []));
     const found = [...words, ...on];
-    return found[0] === undefined
-      ? ok('nothing does', seen('/proc/cmdline', 'read'))
-      : warn(
-          'isolation is not what the groups say',
-          `remove ${found.map(({ path, value }) => (path.startsWith('/sys') ? path : value)).join(', ')}`,
-          ...found,
-        );
+    if (found.length === 0) return ok('nothing does', seen('/proc/cmdline', 'read'));
+    const names = found.map(({ path, value }) =>
+      path.startsWith('/sys') ? `${path.split('/')[3]}.${path.split('/')[5]}=${value}` : value,
+    );
+    // The desired state asks for isolation by name; else it is the operator's trade-off.
+    const judge = desired?.isolation?.require === true ? fail : warn;
+    const why = 'isolation is not what the groups say';
+    return judge(why, `take back ${names.join(', ')}`, ...found);
   },
 };
 
@@ -197,26 +169,11 @@ const rmrr: DeviceCheck = {
 export const iommuSubject: Subject = {
   name: 'IOMMU',
   checks: [
-    firmwareCheck({
-      id: 'iommu.firmware.intel',
-      kind: 'intel',
-      table: 'DMAR',
-      remedy: 'switch VT-d on in the firmware',
-    }),
-    firmwareCheck({
-      id: 'iommu.firmware.amd',
-      kind: 'amd',
-      table: 'IVRS',
-      remedy: 'switch AMD-Vi (IOMMU) on in the firmware',
-    }),
-    firmwareCheck({
-      id: 'iommu.firmware.arm',
-      kind: 'arm',
-      table: 'IORT',
-      remedy: 'switch the SMMU on in the firmware',
-    }),
+    ...firmwareChecks,
     active,
     cmdline,
+    configuredVsRunning,
+    iommuType,
     intremap,
     unsafe,
     rmrr,

@@ -4,6 +4,10 @@ import { formatSize } from '../../pci/size.js';
 import { memlockNeed } from '../../plan/plan-attach.js';
 import type { HostCheck, Subject, VmCheck } from '../check.js';
 import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
+import { kibibytes } from '../read-kibibytes.js';
+import { balloon } from './balloon.js';
+import { hugepages } from './hugepages.js';
+import { memlockIommufd } from './memlock-iommufd.js';
 
 const memlock: VmCheck = {
   id: 'mem.memlock',
@@ -55,11 +59,6 @@ const free: VmCheck = {
   },
 };
 
-function kibibytes(text: string, name: string): bigint | undefined {
-  const found = new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(text)?.[1];
-  return found === undefined ? undefined : BigInt(found) * 1024n;
-}
-
 /** Linux drivers/vfio/vfio_iommu_type1.c, dma_entry_limit (6.12). */
 const DEFAULT_LIMIT = 65_535;
 
@@ -82,4 +81,7 @@ const dmaEntries: HostCheck = {
   },
 };
 
-export const memorySubject: Subject = { name: 'memory', checks: [memlock, free, dmaEntries] };
+export const memorySubject: Subject = {
+  name: 'memory',
+  checks: [memlock, memlockIommufd, free, hugepages, dmaEntries, balloon],
+};

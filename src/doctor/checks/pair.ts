@@ -4,6 +4,7 @@ import { bootOptionsForHost } from '../../plan/boot-options.js';
 import { fitOnPort } from '../../plan/fit.js';
 import type { PairCheck, Subject, VmCheck } from '../check.js';
 import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
+import { numa } from './numa.js';
 
 const NOTHING_TAKEN: ReadonlySet<string> = new Set();
 
@@ -60,4 +61,4 @@ const bars: PairCheck = {
   },
 };
 
-export const vmSubject: Subject = { name: 'VM', checks: [hotplug, bars] };
+export const vmSubject: Subject = { name: 'VM', checks: [hotplug, bars, numa] };

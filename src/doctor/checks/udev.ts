@@ -1,11 +1,9 @@
 import type { HostEffects } from '../../host/effects.js';
-import { ifPresent, listOrNone } from '../../host/reading.js';
+import { listOrNone } from '../../host/reading.js';
 import type { HostCheck, Subject } from '../check.js';
 import { fail, ok, seen, unknownAnswer, warn } from '../finding.js';
-
-const RULES = '/etc/udev/rules.d';
-/** Ids below are the system's: systemd's default of SYSTEM_UID_MAX and SYSTEM_GID_MAX is 999. */
-const FIRST_USER = 1000;
+import { assigned, readUdevLines, RULES } from '../read-udev.js';
+import { FIRST_USER, readIds } from '../read-users.js';
 
 interface Owner {
   readonly path: string;
@@ -52,29 +50,11 @@ const owner: HostCheck = {
 };
 
 async function readOwners(effects: HostEffects): Promise<readonly Owner[]> {
-  const names = (await listOrNone(effects, RULES)).filter((name) => name.endsWith('.rules')).sort();
-  const owners: Owner[] = [];
-  for (const name of names) {
-    const path = `${RULES}/${name}`;
-    // A link to /dev/null masks a rule, and one to a file that is gone says nothing.
-    const text = (await ifPresent(effects.read(path))) ?? '';
-    for (const line of text.replace(/\\\n/g, ' ').split('\n')) {
-      if (line.trimStart().startsWith('#')) continue;
-      for (const [, kind, value] of line.matchAll(/\b(OWNER|GROUP):?="([^"$%]+)"/g)) {
-        owners.push({ path, kind: kind === 'OWNER' ? 'OWNER' : 'GROUP', name: value ?? '' });
-      }
-    }
-  }
-  return owners;
-}
-
-/** Ids by name: field 3 of passwd(5) and of group(5). */
-async function readIds(effects: HostEffects, path: string): Promise<ReadonlyMap<string, number>> {
-  const text = await effects.read(path);
-  return new Map(
-    text.split('\n').flatMap((line) => {
-      const [name = '', , id = ''] = line.split(':');
-      return /^\d+$/.test(id) ? [[name, Number(id)] as const] : [];
+  const lines = await readUdevLines(effects, [RULES]);
+  return lines.flatMap((line) =>
+    (['OWNER', 'GROUP'] as const).flatMap((kind): readonly Owner[] => {
+      const name = assigned(line, kind);
+      return name === undefined ? [] : [{ path: line.path, kind, name }];
     }),
   );
 }

@@ -9,10 +9,10 @@ import { parseCommandLine } from './command-line.js';
 import type { DesiredState } from './desired-state.js';
 import { moduleName, type KernelFacts, type SetupFacts } from './facts.js';
 import { textOf } from './file-state.js';
-import { initramfsBackends, type InitramfsBackend } from './initramfs/index.js';
 import { bootcImage } from './kernel-arguments/bootc-image.js';
 import { chooseBackend } from './choose-backend.js';
 import { readModprobe } from './modprobe.js';
+import { findInitramfsBackend, findKernels, readInitramfs } from './read-initramfs.js';
 import type { SetupHost } from './setup-host.js';
 import { readLeftovers } from './read-leftovers.js';
 import { readRestrictedUnits } from './read-units.js';
@@ -32,7 +32,7 @@ export interface SetupReader {
 export async function readFacts(reader: SetupReader, desired: DesiredState): Promise<SetupFacts> {
   const { host, effects } = reader;
   const kernels = await readKernels(host);
-  const backend = await firstDetected(initramfsBackends, host);
+  const backend = await findInitramfsBackend(host);
   const selectors = (desired.early ?? []).map(({ device }) => device);
   const devices =
     selectors.length === 0
@@ -60,7 +60,7 @@ export async function readFacts(reader: SetupReader, desired: DesiredState): Pro
       backend,
       // Unpacking an image takes seconds: only where something shall be in it.
       listing: desired.early?.length
-        ? await readListing(host, backend, kernels)
+        ? (await readInitramfs(host, backend, kernels.at(-1)?.release ?? '')).listing
         : unknown('nothing is wanted in it'),
     },
     modprobe: await readModprobe(host),
@@ -111,14 +111,6 @@ async function isThere(effects: HostEffects, path: string): Promise<boolean> {
   );
 }
 
-async function firstDetected<T extends { detect(host: SetupHost): Promise<boolean> }>(
-  all: readonly T[],
-  host: SetupHost,
-): Promise<T | undefined> {
-  for (const one of all) if (await one.detect(host)) return one;
-  return undefined;
-}
-
 /** ostree (Fedora's image systems, bootc) and NixOS own what boots; so does a bootc image while it is built. */
 async function isImageSystem(host: SetupHost): Promise<boolean> {
   const marks = ['/run/ostree-booted', '/ostree', '/etc/NIXOS'];
@@ -127,20 +119,11 @@ async function isImageSystem(host: SetupHost): Promise<boolean> {
 }
 
 async function readKernels(host: SetupHost): Promise<readonly KernelFacts[]> {
-  const folders = ['/usr/lib/modules', '/lib/modules'];
-  const releases = new Map<string, string>();
-  for (const folder of folders) {
-    for (const release of await host.list(folder)) {
-      const builtIn = `${folder}/${release}/modules.builtin`;
-      if (!releases.has(release) && (await host.exists(builtIn))) releases.set(release, folder);
-    }
-  }
-  const newestLast = [...releases].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
+  const kernels = await findKernels(host);
   return Promise.all(
-    newestLast.map(async ([release, folder]) => {
+    [...kernels].map(async ([release, folder]) => {
       const names = async (file: string) => {
-        const text =
-          textOf(await host.readFile(`${folder}/${release}/${file}`).catch(() => ABSENT)) ?? '';
+        const text = textOf(await host.readFile(`${folder}/${file}`).catch(() => ABSENT)) ?? '';
         return new Set(text.split('\n').flatMap((line) => moduleName(line)));
       };
       return {
@@ -150,26 +133,6 @@ async function readKernels(host: SetupHost): Promise<readonly KernelFacts[]> {
       };
     }),
   );
-}
-
-async function readListing(
-  host: SetupHost,
-  backend: InitramfsBackend | undefined,
-  kernels: readonly KernelFacts[],
-): Promise<Known<readonly string[]>> {
-  if (backend === undefined) return unknown('no program that makes an initramfs was found');
-  const images = backend.images(kernels.at(-1)?.release ?? '');
-  for (const image of images) {
-    if (!(await host.exists(image))) continue;
-    const argv = backend.list(image);
-    return attempt(async () => {
-      const { status, stdout, stderr } = await host.run(argv);
-      if (status !== 0)
-        throw new Error(`${argv.join(' ')}: ${stderr.trim() || `exit status ${status}`}`);
-      return stdout.split('\n');
-    });
-  }
-  return unknown(`there is none of ${images.join(', ')}`);
 }
 
 async function readGroups(host: SetupHost): Promise<ReadonlyMap<string, number>> {

@@ -48,6 +48,15 @@ function find(text: string, setting: string): Found | undefined {
   });
 }
 
+/**
+ * The entries of a list: libvirt's own where the text sets none.
+ *
+ * @throws {InputError} `BAD_ARGUMENT` for a setting that is no list.
+ */
+export function libvirtListOf(text: string, setting: string): readonly string[] {
+  return find(text, setting)?.entries ?? DEFAULTS[setting] ?? [];
+}
+
 export function applyLibvirtList(text: string, { setting, entry }: LibvirtListEdit): string {
   const found = find(text, setting);
   if (found?.entries.includes(entry)) return text;
