@@ -21,9 +21,13 @@ export function liveFit(
   if (bridge === undefined) return undefined;
   const devices = ids.map((id) => findById(pci, id));
   if (devices.includes(undefined)) return { kind: 'unknown', reason: NOT_NUMBERED };
-  const { memoryWindow, prefetchableWindow } = viewBridge(bridge);
+  const { memoryWindow, prefetchableWindow, takenSpans } = viewBridge(bridge, ids);
   const bars = devices.flatMap((device) => device?.regions.map(barOf) ?? []);
-  return fitBars(bars, { memory: memoryWindow, prefetchable: prefetchableWindow });
+  return fitBars(bars, {
+    memory: memoryWindow,
+    prefetchable: prefetchableWindow,
+    taken: takenSpans,
+  });
 }
 
 /** A region of `query-pci` as the window rules see it. */

@@ -9,6 +9,8 @@ export type WindowKind = 'memory' | 'prefetchable';
 export interface PortWindows {
   readonly memory: Known<Window | undefined>;
   readonly prefetchable: Known<Window | undefined>;
+  /** Spans of these windows that are others' already: of a bridge, its slots share them. In any order. */
+  readonly taken?: readonly Window[] | undefined;
 }
 
 /** Whether BARs find room, with the numbers that decided. */
@@ -50,14 +52,14 @@ export function barsThrough<B extends Bar>(window: WindowKind, bars: readonly B[
  * Whether all the BARs find disjoint spans in the port's real windows, each with its base aligned to
  * its own size. Exact for powers of two: a placed larger BAR covers whole aligned spans of
  * every smaller size wherever it lies, so counting spans per size decides and no placement has to be
- * searched. `bars` may belong to several functions of one slot.
+ * searched; spans that are taken only leave fewer to count. `bars` may belong to several functions of one slot.
  *
  * A certain misfit outweighs an unknown window.
  */
 export function fitBars<B extends Bar>(bars: readonly B[], windows: PortWindows): WindowFit<B> {
   const verdicts = [
-    fitWindow('prefetchable', barsThrough('prefetchable', bars), windows.prefetchable),
-    fitWindow('memory', barsThrough('memory', bars), windows.memory),
+    fitWindow('prefetchable', barsThrough('prefetchable', bars), windows),
+    fitWindow('memory', barsThrough('memory', bars), windows),
   ];
   return (
     verdicts.find((verdict) => verdict.kind === 'does-not-fit') ??
@@ -68,24 +70,42 @@ export function fitBars<B extends Bar>(bars: readonly B[], windows: PortWindows)
 function fitWindow<B extends Bar>(
   kind: WindowKind,
   bars: readonly B[],
-  window: Known<Window | undefined>,
+  windows: PortWindows,
 ): WindowFit<B> {
   if (bars.length === 0) return { kind: 'fits' };
+  const window = windows[kind];
   if (!window.known) {
     return { kind: 'unknown', reason: `the port's ${kind} window is unknown: ${window.reason}` };
   }
   const range = window.value;
+  const gaps = range === undefined ? [] : gapsIn(range, windows.taken ?? []);
+  const isShared = gaps.length !== 1 || gaps[0] !== range;
   let placed = 0n;
   for (const bar of bars) {
     const taken = placed / bar.sizeBytes;
-    const spans = range === undefined ? 0n : alignedSpans(range, bar.sizeBytes);
+    const spans = gaps.reduce((sum, gap) => sum + alignedSpans(gap, bar.sizeBytes), 0n);
     if (spans < taken + 1n) {
-      const arithmetic = explain({ kind, range, bar, spans, taken });
+      const arithmetic = explain({ kind, range, bar, spans, taken, isShared });
       return { kind: 'does-not-fit', bar, window: kind, range, arithmetic };
     }
     placed += bar.sizeBytes;
   }
   return { kind: 'fits' };
+}
+
+/** What is left of a window between the spans that are taken; the window itself where none is. */
+function gapsIn(range: Window, taken: readonly Window[]): readonly Window[] {
+  const inside = taken
+    .filter(({ base, limit }) => base <= range.limit && limit >= range.base && base <= limit)
+    .sort((a, b) => (a.base === b.base ? 0 : a.base < b.base ? -1 : 1));
+  if (inside.length === 0) return [range];
+  const gaps: Window[] = [];
+  let next = range.base;
+  for (const { base, limit } of inside) {
+    if (base > next) gaps.push({ base: next, limit: base - 1n });
+    if (limit >= next) next = limit + 1n;
+  }
+  return next > range.limit ? gaps : [...gaps, { base: next, limit: range.limit }];
 }
 
 /** How many spans of `sizeBytes`, based at a multiple of it, lie inside the window. */
@@ -101,15 +121,17 @@ function explain(found: {
   bar: Bar;
   spans: bigint;
   taken: bigint;
+  isShared: boolean;
 }): string {
-  const { kind, range, bar, spans, taken } = found;
+  const { kind, range, bar, spans, taken, isShared } = found;
   const size = formatSize(bar.sizeBytes);
   const what = `${size} BAR ${bar.index} (${bar.kind})`;
   if (range === undefined) return `${what}: there is no ${kind} window`;
   const length = formatSize(range.limit - range.base + 1n);
   const window = `the ${kind} window 0x${range.base.toString(16)}-0x${range.limit.toString(16)} (${length})`;
-  if (spans === 0n) return `${what}: ${window} holds no aligned ${size} span`;
-  return `${what}: ${window} holds ${spans} aligned ${size} spans, and the larger BARs take ${taken}`;
+  const beside = isShared ? ' beside what the devices on the same bridge have' : '';
+  if (spans === 0n) return `${what}: ${window} holds no aligned ${size} span${beside}`;
+  return `${what}: ${window} holds ${spans} aligned ${size} spans${beside}, and the larger BARs take ${taken}`;
 }
 
 /**

@@ -16,6 +16,7 @@ export function fitOnPort(port: Port, bars: readonly Bar[]): Fit {
   const verdict = fitBars(bars, {
     memory: port.memoryWindow,
     prefetchable: port.prefetchableWindow,
+    taken: port.takenSpans,
   });
   if (verdict.kind === 'fits') return verdict;
   if (verdict.kind === 'does-not-fit') return { kind: 'no', why: verdict.arithmetic };

@@ -1,6 +1,7 @@
 import { InputError, RefusedError } from '../errors.js';
 import type { JsonObject } from '../json.js';
 import { known, unknown } from '../known.js';
+import type { Bar } from '../pci/bar.js';
 import { formatFunctionId } from '../pci/function-id.js';
 import { fitsHostProperty, parseBdf, type Bdf } from '../pci/pci-address.js';
 import { portOf } from '../vm/port-of.js';
@@ -66,6 +67,8 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
     request.targets.flatMap((bdf) => barsOf(bdf)),
   );
   const taken = new Set<string>();
+  // The slots of a bridge share its windows.
+  const promised = new Map<string, readonly Bar[]>();
   // Functions cannot share a slot on s390x.
   const slots =
     vm.channels === undefined
@@ -80,11 +83,13 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
         port: request.port,
         numaNode: Math.max(...functions.map(({ bdf }) => hostFunction(host, bdf).numaNode)),
         bootOptions: bootOptionsForHost(functions.map(({ bdf }) => bdf)),
-        fit: (candidate) => fitOnPort(candidate, bars),
+        fit: (candidate) =>
+          fitOnPort(candidate, [...(promised.get(candidate.busPath) ?? []), ...bars]),
       },
       { taken, allowUnknownWindow: request.allow.has('unknown-window') },
     );
     taken.add(port.id);
+    promised.set(port.busPath, [...(promised.get(port.busPath) ?? []), ...bars]);
     return functions.map(({ bdf, function: fn }): AddDevice => ({
       kind: 'AddDevice',
       id: functionIdOf(host, bdf),

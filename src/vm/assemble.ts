@@ -192,6 +192,7 @@ function portsOf(
         : ofBridge((found) => found.secondaryBus),
     memoryWindow: ofBridge((found) => found.memoryWindow),
     prefetchableWindow: ofBridge((found) => found.prefetchableWindow),
+    ...(isSingle || !bridge.known ? {} : { takenSpans: bridge.value.takenSpans }),
     memoryReserve: port.memoryReserve,
     prefetchableReserve: port.prefetchableReserve,
     occupants: occupants

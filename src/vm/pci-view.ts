@@ -14,6 +14,8 @@ export interface BridgeView {
   /** Undefined is a closed window. */
   readonly memoryWindow: Known<Window | undefined>;
   readonly prefetchableWindow: Known<Window | undefined>;
+  /** What the devices behind the bridge have of its windows, as far as the guest has placed them. */
+  readonly takenSpans: readonly Window[];
 }
 
 /** Why nothing is known of a bridge whose secondary bus number is still 0. */
@@ -38,12 +40,18 @@ export function flattenPciTree(buses: readonly PciBusInfo[]): readonly PciDevice
   return functions;
 }
 
-/** The bridge as the guest has it; before the buses are numbered its registers mean nothing. */
-export function viewBridge(bridge: PciBridgeInfo): BridgeView {
+/**
+ * The bridge as the guest has it; before the buses are numbered its registers mean nothing.
+ *
+ * @param but ids of devices whose spans do not count as taken.
+ */
+export function viewBridge(bridge: PciBridgeInfo, but: readonly string[] = []): BridgeView {
   const { secondaryBus, memoryRange, prefetchableRange } = bridge;
+  const others = (bridge.devices ?? []).filter(({ qdevId }) => !but.includes(qdevId ?? ''));
+  const takenSpans = others.flatMap(spansOf);
   if (secondaryBus === 0) {
     const notYet = unknown(NOT_NUMBERED);
-    return { secondaryBus: notYet, memoryWindow: notYet, prefetchableWindow: notYet };
+    return { secondaryBus: notYet, memoryWindow: notYet, prefetchableWindow: notYet, takenSpans };
   }
   if (isAsReset(memoryRange) && isAsReset(prefetchableRange)) {
     const notYet = unknown(NOT_SET_UP);
@@ -51,6 +59,7 @@ export function viewBridge(bridge: PciBridgeInfo): BridgeView {
       secondaryBus: known(secondaryBus),
       memoryWindow: notYet,
       prefetchableWindow: notYet,
+      takenSpans,
     };
   }
   const windowOf = (range: Window) => (range.base === 0n ? undefined : openWindow(range));
@@ -58,6 +67,7 @@ export function viewBridge(bridge: PciBridgeInfo): BridgeView {
     secondaryBus: known(secondaryBus),
     memoryWindow: known(windowOf(memoryRange)),
     prefetchableWindow: known(windowOf(prefetchableRange)),
+    takenSpans,
   };
 }
 
@@ -71,3 +81,15 @@ function isAsReset({ base, limit }: Window): boolean {
 }
 
 const CLOSED_BY_RESET: Window = { base: 0xfff0_0000n, limit: 0xf_ffffn };
+
+/** What a function decodes of the memory space: its regions, and of a bridge the windows too. */
+function spansOf({ regions, bridge }: PciDeviceInfo): readonly Window[] {
+  const own = regions.flatMap(({ kind, address, sizeBytes }) =>
+    kind === 'memory' && address !== undefined
+      ? [{ base: address, limit: address + sizeBytes - 1n }]
+      : [],
+  );
+  if (bridge === undefined) return own;
+  const windows = [bridge.memoryRange, bridge.prefetchableRange].filter(({ base }) => base !== 0n);
+  return [...own, ...windows.flatMap((range) => openWindow(range) ?? [])];
+}

@@ -65,21 +65,13 @@ export interface Port {
   readonly secondaryBus: Known<number>;
   readonly memoryWindow: Known<Window | undefined>;
   readonly prefetchableWindow: Known<Window | undefined>;
+  /** Of a slot: what other devices on the same bridge have of its windows. */
+  readonly takenSpans?: readonly Window[] | undefined;
   /** The reserve asked for at boot, bytes; undefined when unset. */
   readonly memoryReserve: bigint | undefined;
   readonly prefetchableReserve: bigint | undefined;
   /** QOM paths of everything in the port, anonymous devices included. */
   readonly occupants: readonly string[];
-}
-
-/** A device region as `query-pci` shows it; `address` undefined while the guest has not placed it. */
-export interface VmRegion {
-  readonly bar: number;
-  readonly kind: 'io' | 'memory';
-  readonly prefetchable: boolean;
-  readonly is64bit: boolean;
-  readonly sizeBytes: bigint;
-  readonly address: bigint | undefined;
 }
 
 /** A device of the VM that sits on some bus, ports and bridges included. */

@@ -16,8 +16,12 @@ function port(prefetchable: Window | undefined, memory?: Window): PortWindows {
 }
 
 /** Tries every aligned place for every BAR, in the order given. */
-function canPlace(sizes: readonly number[], base: number, limit: number): boolean {
-  const taken = new Set<number>();
+function canPlace(
+  sizes: readonly number[],
+  base: number,
+  limit: number,
+  taken = new Set<number>(),
+): boolean {
   const place = (rest: readonly number[]): boolean => {
     const [size, ...others] = rest;
     if (size === undefined) return true;
@@ -57,6 +61,49 @@ describe('fitBars', () => {
     );
     expect(fitting).toBeGreaterThan(100);
     expect(misfits).toBeGreaterThan(100);
+  });
+
+  it('agrees with it beside what other devices on the bridge have', () => {
+    let fitting = 0;
+    let misfits = 0;
+    const spans = fc.array(fc.record({ base: fc.nat(40), length: fc.nat(6) }), { maxLength: 4 });
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom(1, 2, 4, 8), { maxLength: 5 }),
+        fc.nat(20),
+        fc.integer({ min: 1, max: 24 }),
+        spans,
+        (sizes, base, length, others) => {
+          const cells = others.flatMap((span) =>
+            Array.from({ length: span.length }, (_, offset) => span.base + offset),
+          );
+          // One of no length is what a hostile guest may show.
+          const taken = others.map((span) => ({
+            base: BigInt(span.base),
+            limit: BigInt(span.base + span.length - 1),
+          }));
+          const window = { base: BigInt(base), limit: BigInt(base + length - 1) };
+          const bars = sizes.map((size, index) => bar('pref64', BigInt(size), index));
+          const possible = canPlace(sizes, base, base + length - 1, new Set(cells));
+          expect(fitBars(bars, { ...port(window), taken }).kind === 'fits').toBe(possible);
+          if (possible) fitting += 1;
+          else misfits += 1;
+        },
+      ),
+      { numRuns: 1500 },
+    );
+    expect(fitting).toBeGreaterThan(100);
+    expect(misfits).toBeGreaterThan(100);
+  });
+
+  it('names the neighbours where they have the room', () => {
+    const windows = port({ base: 0n, limit: 4n * MIB - 1n });
+    const taken = [{ base: 0n, limit: MIB - 1n }];
+    expect(fitBars([bar('pref64', 4n * MIB, 2)], { ...windows, taken })).toHaveProperty(
+      'arithmetic',
+      '4M BAR 2 (pref64): the prefetchable window 0x0-0x3fffff (4M) holds no aligned 4M span ' +
+        'beside what the devices on the same bridge have',
+    );
   });
 
   it('refuses the window that is long enough but not aligned, with the numbers', () => {

@@ -164,6 +164,26 @@ describe('planAttach of host functions', () => {
     ]);
   });
 
+  it('counts what it has promised of the windows that slots of one bridge share', () => {
+    const slot = (number: number) =>
+      aPort(`br0.${number}`, {
+        kind: 'pci-bridge-slot',
+        slot: number,
+        busPath: '/machine/peripheral/br0/br0',
+        takenSpans: [],
+      });
+    const vm = aVm([slot(1), slot(2)]);
+    const both = (sizeBytes: bigint) => {
+      const bars = [aBar(0, 'mem32', sizeBytes)];
+      const host = aHost(
+        [GPU, '0000:3c:00.0'].map((bdf) => aHostDevice(bdf, { bars, driver: 'vfio-pci' })),
+      );
+      return adds(vfio([GPU, '0000:3c:00.0']), aWorld({ vm, host })).map(({ port }) => port);
+    };
+    expect(both(1n << 20n)).toEqual(['br0.1', 'br0.2']);
+    expect(() => both(1n << 21n)).toThrow(refused('NO_WINDOW', /3c:00.0: no port takes its BARs/));
+  });
+
   it('does not count bridges of the group in the id', () => {
     const bridge = aHostDevice('0000:3a:00.0', { bridge: true, driver: 'pcieport' });
     expect(adds(vfio([GPU]), aWorld({ host: aHost([bridge, gpu]) }))[0]?.id).toBe(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PciBridgeInfo } from '../../src/qmp/query-pci.js';
+import type { PciBridgeInfo, PciDeviceInfo } from '../../src/qmp/query-pci.js';
 import { viewBridge } from '../../src/vm/index.js';
 
 const bridge = (change: Partial<PciBridgeInfo>): PciBridgeInfo => ({
@@ -25,12 +25,12 @@ describe('viewBridge', () => {
   });
 
   it('knows nothing before the buses are numbered', () => {
-    const view = viewBridge(bridge({ secondaryBus: 0 }));
-    expect(Object.values(view).map((fact: { known: boolean }) => fact.known)).toEqual([
-      false,
-      false,
-      false,
-    ]);
+    expect(viewBridge(bridge({ secondaryBus: 0, devices: undefined }))).toMatchObject({
+      secondaryBus: { known: false },
+      memoryWindow: { known: false },
+      prefetchableWindow: { known: false },
+      takenSpans: [],
+    });
   });
 
   it.each([
@@ -45,6 +45,36 @@ describe('viewBridge', () => {
     expect(viewBridge(bridge({ prefetchableRange: range }))).toMatchObject({
       prefetchableWindow: { known: true, value: undefined },
     });
+  });
+
+  it('counts what is decoded behind it as taken, but for the devices in question', () => {
+    const region = { bar: 0, prefetchable: false, is64bit: false, sizeBytes: 0x1000n };
+    const device = (qdevId: string, change: Partial<PciDeviceInfo>): PciDeviceInfo => ({
+      ...{ bus: 1, slot: 1, function: 0, classCode: 0xff, vendorId: 0x1b36, deviceId: 5 },
+      ...{ subsystemVendorId: undefined, subsystemId: undefined, bridge: undefined },
+      regions: [],
+      ...change,
+      qdevId,
+    });
+    const devices = [
+      device('a', {
+        regions: [
+          { ...region, kind: 'memory', address: 0xfe00_0000n },
+          { ...region, kind: 'memory', address: undefined },
+          { ...region, kind: 'io', address: 0x1000n },
+        ],
+      }),
+      device('b', {
+        bridge: bridge({
+          memoryRange: { base: 0xfe10_0000n, limit: 0xfe1f_ffffn },
+          prefetchableRange: { base: 0xfff0_0000n, limit: 0xf_ffffn },
+        }),
+      }),
+    ];
+    const a = { base: 0xfe00_0000n, limit: 0xfe00_0fffn };
+    const b = { base: 0xfe10_0000n, limit: 0xfe1f_ffffn };
+    expect(viewBridge(bridge({ devices })).takenSpans).toEqual([a, b]);
+    expect(viewBridge(bridge({ devices }), ['a']).takenSpans).toEqual([b]);
   });
 
   it('shows base above limit as closed', () => {
