@@ -7,6 +7,8 @@ import { devicePath, isBridgeClass } from '../pci-function.js';
 import { exists, listOrNone, readAttribute } from '../reading.js';
 import { allOf, anyOf, valuesTerm, type Expression, type ListedTest } from './expression.js';
 
+type Missing = 'refuse' | 'nothing';
+
 const GROUP = /^\/(?:dev\/vfio|sys\/kernel\/iommu_groups)\/(\d+)$/;
 const CDEV = /^\/dev\/vfio\/devices\/(vfio\d+)$/;
 
@@ -14,24 +16,29 @@ const CDEV = /^\/dev\/vfio\/devices\/(vfio\d+)$/;
  * Puts the devices that paths lead to in the place of the paths, so that whatever follows knows one device by one
  * name: a link in sysfs, a group's node, a cdev.
  *
+ * @param missing what becomes of a path that leads to no device: a request is refused, a rule goes on without it
+ * (and `!` of nothing is everything, so that a rule which denies all but that device still denies).
  * @throws {RefusedError} `NO_MATCH` for a path that leads to no device.
  */
 export async function locatePaths(
   effects: HostEffects,
   expression: Expression,
+  missing: Missing = 'refuse',
 ): Promise<Expression> {
   switch (expression.kind) {
     case 'and':
     case 'or':
       return {
         ...expression,
-        of: await Promise.all(expression.of.map((each) => locatePaths(effects, each))),
+        of: await Promise.all(expression.of.map((each) => locatePaths(effects, each, missing))),
       };
     case 'not':
     case 'pf-of':
-      return { ...expression, of: await locatePaths(effects, expression.of) };
+      return { ...expression, of: await locatePaths(effects, expression.of, missing) };
     case 'values':
-      return expression.field === 'file' ? locateValues(effects, expression.tests) : expression;
+      return expression.field === 'file'
+        ? locateValues(effects, expression.tests, missing)
+        : expression;
     default:
       return expression;
   }
@@ -41,11 +48,12 @@ export async function locatePaths(
 async function locateValues(
   effects: HostEffects,
   tests: readonly ListedTest[],
+  missing: Missing,
 ): Promise<Expression> {
   const wanted: Expression[] = [];
   const unwanted: Expression[] = [];
   for (const { negated, test } of tests) {
-    const meant = test.kind === 'text' ? await devicesAt(effects, test.text) : undefined;
+    const meant = test.kind === 'text' ? await devicesAt(effects, test.text, missing) : undefined;
     if (meant === undefined) continue;
     if (negated) unwanted.push({ kind: 'not', of: meant });
     else wanted.push(meant);
@@ -56,13 +64,19 @@ async function locateValues(
   return allOf([head, ...rest]);
 }
 
-async function devicesAt(effects: HostEffects, path: string): Promise<Expression> {
+async function devicesAt(
+  effects: HostEffects,
+  path: string,
+  missing: Missing,
+): Promise<Expression> {
   const names = await namesAt(effects, path);
   const functions = names.filter(isBdfName);
   const mdevs = names.filter(isMdevUuid);
   const terms = [termOf('bdf', functions), termOf('uuid', mdevs)].flat();
   const [first, ...others] = terms;
   if (first !== undefined) return anyOf([first, ...others]);
+  // No UUID is spelled like a path: true of no device.
+  if (missing === 'nothing') return valuesTerm('uuid', { kind: 'text', text: path });
   throw new RefusedError('NO_MATCH', `${path} leads to no device of this host`, {
     remedy: 'name a device by its address, or by a path below /sys: qmplug devices',
     details: { selector: path, nearMisses: [] },

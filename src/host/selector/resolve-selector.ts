@@ -158,19 +158,14 @@ async function prepare(
   return { ...prepared, set: await withUses(host, set, functions) };
 }
 
-/** What a rule names and the host has not is nothing to rule on. */
-async function locateRules(effects: HostEffects, rules: readonly Rule[]): Promise<readonly Rule[]> {
-  const located = await Promise.all(
-    rules.map(async (rule): Promise<readonly Rule[]> => {
-      try {
-        return [{ ...rule, expression: await locatePaths(effects, rule.expression) }];
-      } catch (error) {
-        if (error instanceof RefusedError && error.code === 'NO_MATCH') return [];
-        throw error;
-      }
-    }),
+/** A rule by path is about what the path leads to now. */
+function locateRules(effects: HostEffects, rules: readonly Rule[]): Promise<readonly Rule[]> {
+  return Promise.all(
+    rules.map(async (rule) => ({
+      ...rule,
+      expression: await locatePaths(effects, rule.expression, 'nothing'),
+    })),
   );
-  return located.flat();
 }
 
 async function meetPin(

@@ -117,3 +117,14 @@ it('denies by the path of a rule, and passes over a rule whose path is gone', as
     message: expect.stringContaining('the uplink') as string,
   });
 });
+
+it('still denies all but a device whose path is gone', async () => {
+  const { expression } = parseSelector('!/sys/class/net/none');
+  const rule = { id: 'only', action: 'deny' as const, expression, about: 'all but the uplink' };
+  await expect(
+    select('driver:igb pf', { guarded: true, rules: [rule], onlyFree: false }),
+  ).rejects.toMatchObject({
+    code: 'DENIED',
+    message: expect.stringContaining('all but the uplink') as string,
+  });
+});
