@@ -1,5 +1,6 @@
 import { HostError, HostNotReadyError } from '../errors.js';
-import { canReadWrite, type ProcessCredentials } from './credentials.js';
+import { accessTo } from './access-list.js';
+import type { ProcessCredentials } from './credentials.js';
 import type { HostEffects, HostStat } from './effects.js';
 import { hostFailure, ifPresent } from './reading.js';
 
@@ -25,7 +26,8 @@ export async function recordAccess(effects: HostEffects, node: string): Promise<
 
 /**
  * Lets a process open the node: makes it the owner, with read and write. Nothing is changed where
- * the process can open it already. The node comes anew with every bind, and so does this.
+ * the process can open it already, by its mode or its access control list. The node comes anew with every
+ * bind, and so does this.
  *
  * @throws {HostError} `HOST_UNREADABLE`, `HOST_IO`.
  */
@@ -35,10 +37,10 @@ export async function grantAccess(
   who: ProcessCredentials,
 ): Promise<'granted' | 'already'> {
   const before = await requireNode(effects, node);
-  if (canReadWrite(who, before)) return 'already';
+  if ((await accessTo(effects, { path: node, stat: before }, who)) === 'yes') return 'already';
   await change(effects, node, { uid: who.uid, gid: who.gid, mode: before.mode | 0o600 }, before);
   const after = await requireNode(effects, node);
-  if (canReadWrite(who, after)) return 'granted';
+  if ((await accessTo(effects, { path: node, stat: after }, who)) === 'yes') return 'granted';
   throw new HostError('HOST_IO', `${node}: still closed to uid ${who.uid} after the grant`, {
     remedy: `ls -l ${node}; a read-only /dev or a user namespace without that id`,
     details: { node, uid: who.uid, gid: who.gid },
@@ -77,12 +79,13 @@ export async function requireContainer(
     throw hostFailure(CONTAINER, error, 'HOST_UNREADABLE');
   });
   // Absent until the module is loaded, which the kernel then makes with its own mode.
-  if (stat === undefined || canReadWrite(who, stat)) return;
+  if (stat === undefined) return;
+  if ((await accessTo(effects, { path: CONTAINER, stat }, who)) === 'yes') return;
   throw new HostNotReadyError(
     'DENIED',
     `${CONTAINER} is closed to QEMU, which runs as uid ${who.uid}`,
     {
-      remedy: `chmod 666 ${CONTAINER}, as the kernel makes it; a udev rule keeps it so`,
+      remedy: `chmod 666 ${CONTAINER}, as the kernel makes it, or setfacl -m u:${who.uid}:rw; a udev rule keeps it so`,
       details: { node: CONTAINER, uid: who.uid, mode: stat.mode.toString(8) },
     },
   );

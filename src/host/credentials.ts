@@ -53,9 +53,14 @@ export function mayLockAnyMemory({ capabilities }: ProcessCredentials): boolean 
   return hasCapability(capabilities, CAP_IPC_LOCK);
 }
 
+/** Whether neither modes nor access control lists keep the process out. */
+export function isAboveModes({ capabilities }: ProcessCredentials): boolean {
+  return hasCapability(capabilities, CAP_DAC_OVERRIDE);
+}
+
 /** Whether the mode bits let the process read and write a node. */
 export function canReadWrite(who: ProcessCredentials, stat: HostStat): boolean {
-  if (hasCapability(who.capabilities, CAP_DAC_OVERRIDE)) return true;
+  if (isAboveModes(who)) return true;
   // The first class that applies decides, also when a later one would allow more.
   if (who.uid === stat.uid) return (stat.mode & 0o600) === 0o600;
   const isInGroup = who.gid === stat.gid || who.groups.includes(stat.gid);

@@ -1,4 +1,5 @@
 import { HostError } from '../errors.js';
+import type { AccessList } from './access-list.js';
 
 /** What `stat` tells of a node (never following a final symbolic link). */
 export interface HostStat {
@@ -42,6 +43,11 @@ export interface HostEffects {
   write(path: string, data: string, options?: DeadlineOption): Promise<void>;
   chown(path: string, uid: number, gid: number): Promise<void>;
   chmod(path: string, mode: number): Promise<void>;
+  /**
+   * The access control list of a node; undefined where it has none beyond its mode. Fails where no program of the
+   * host can read it.
+   */
+  readAcl(path: string): Promise<AccessList | undefined>;
   /** Loads a kernel module by its name; done when it is already there. */
   loadModule(name: string): Promise<void>;
   /** Reads RLIMIT_MEMLOCK of a process from /proc; `undefined` is unlimited. Bytes. */

@@ -39,6 +39,7 @@ export function withQuarantine(effects: HostEffects, quarantine: Quarantine): Ho
     stat: (path) => effects.stat(path),
     chown: (path, uid, gid) => effects.chown(path, uid, gid),
     chmod: (path, mode) => effects.chmod(path, mode),
+    readAcl: (path) => effects.readAcl(path),
     loadModule: (name) => effects.loadModule(name),
     readMemlock: (pid) => effects.readMemlock(pid),
     setMemlock: (pid, limit) => effects.setMemlock(pid, limit),

@@ -1,5 +1,6 @@
 import type { StatsBase } from 'node:fs';
 import { chmod, lchown, lstat, open, readdir, readFile, readlink } from 'node:fs/promises';
+import { parseAccessList, type AccessList } from './access-list.js';
 import { deviceNamedIn } from './device-name.js';
 import { formatMemlock, parseMemlock } from './memlock-text.js';
 import {
@@ -122,6 +123,12 @@ class RealHostEffects implements HostEffects {
   async chmod(path: string, mode: number): Promise<void> {
     this.refuseOnFixture('chmod', path);
     await this.attempt('chmod', path, chmod(toRealPath(path, this.roots, 'chmod'), mode));
+  }
+
+  async readAcl(path: string): Promise<AccessList | undefined> {
+    const real = toRealPath(path, this.roots, 'getfacl');
+    const args = ['--skip-base', '--numeric', '--absolute-names', '--omit-header', '--', real];
+    return parseAccessList(await runHostTool('getfacl', args, { deadlineMs: TOOL_DEADLINE_MS }));
   }
 
   async loadModule(name: string): Promise<void> {

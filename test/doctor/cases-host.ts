@@ -234,18 +234,12 @@ export const HOST_ALSO: Readonly<Record<string, NonNullable<Case['also']>>> = {
     'by its access control list': {
       verdict: 'ok',
       nodes: { '/dev/kvm': { ...aNode(), mode: 0o660, gid: 104 } },
-      programs: {
-        'getfacl --numeric --absolute-names -- /dev/kvm':
-          '# file: /dev/kvm\n# owner: 0\n# group: 104\nuser::rw-\nuser:107:rw-\ngroup::rw-\nmask::rw-\nother::---\n',
-      },
+      acls: { '/dev/kvm': 'user::rw-\nuser:107:rw-\ngroup::rw-\nmask::rw-\nother::---\n' },
     },
     'not in its access control list': {
       verdict: 'fail',
       nodes: { '/dev/kvm': { ...aNode(), mode: 0o660, gid: 104 } },
-      programs: {
-        'getfacl --numeric --absolute-names -- /dev/kvm':
-          '# file: /dev/kvm\n# owner: 0\n# group: 104\nuser::rw-\nuser:1000:rw-\ngroup::rw-\nmask::rw-\nother::---\n',
-      },
+      acls: { '/dev/kvm': 'user::rw-\nuser:1000:rw-\ngroup::rw-\nmask::rw-\nother::---\n' },
     },
   },
   'kvm.ignore_msrs': {

@@ -53,10 +53,7 @@ export const KVMFR_CASES: Readonly<Record<string, Case>> = {
         verdict: 'ok',
         files: { ...WANTED, ...SEAT },
         nodes: { [NODE]: aNode({ gid: 36, mode: 0o660 }) },
-        programs: {
-          [`getfacl --numeric --absolute-names -- ${NODE}`]:
-            '# file: dev/kvmfr0\n# owner: 0\n# group: 36\nuser::rw-\nuser:1000:rw-\ngroup::rw-\nmask::rw-\nother::---\n',
-        },
+        acls: { [NODE]: 'user::rw-\nuser:1000:rw-\ngroup::rw-\nmask::rw-\nother::---\n' },
       },
       'a list that nothing reads': {
         verdict: 'unknown',

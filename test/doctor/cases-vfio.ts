@@ -236,18 +236,12 @@ export const VFIO_ALSO: Readonly<Record<string, NonNullable<Case['also']>>> = {
     'by its access control list': {
       verdict: 'ok',
       nodes: { [NODE]: aNode({ mode: 0o660 }) },
-      programs: {
-        [`getfacl --numeric --absolute-names -- ${NODE}`]:
-          '# file: /dev/vfio/17\n# owner: 0\n# group: 0\nuser::rw-\nuser:107:rw-\ngroup::---\nmask::rw-\nother::---\n',
-      },
+      acls: { [NODE]: 'user::rw-\nuser:107:rw-\ngroup::---\nmask::rw-\nother::---\n' },
     },
     'a list that the mask cuts': {
       verdict: 'fail',
       nodes: { [NODE]: aNode({ mode: 0o660 }) },
-      programs: {
-        [`getfacl --numeric --absolute-names -- ${NODE}`]:
-          '# file: /dev/vfio/17\n# owner: 0\n# group: 0\nuser::rw-\nuser:107:rw-\ngroup::---\nmask::r--\nother::---\n',
-      },
+      acls: { [NODE]: 'user::rw-\nuser:107:rw-\ngroup::---\nmask::r--\nother::---\n' },
     },
   },
 };

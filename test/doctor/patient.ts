@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { parseAccessList } from '../../src/host/access-list.js';
 import {
   HostIoError,
   type HostEffects,
@@ -45,6 +46,8 @@ export interface Change {
   /** Paths that answer EACCES, with all below them. */
   readonly denied?: readonly string[];
   readonly device?: FunctionSetup;
+  /** What getfacl prints of nodes; of the others nothing can be read. */
+  readonly acls?: Readonly<Record<string, string>>;
   readonly memlock?: MemlockLimit;
   /** What programs of the host print, by their command lines; null where one fails. Merged with `PROGRAMS`. */
   readonly programs?: Readonly<Record<string, string | null>>;
@@ -142,7 +145,7 @@ export class Patient implements Disposable {
   /** Reads from the tree alone, nodes and denials laid over it. */
   get effects(): HostEffects {
     const { tree } = this;
-    const { denied = [], memlock, nodes: changed = {}, bytes = {} } = this.#change;
+    const { acls, denied = [], memlock, nodes: changed = {}, bytes = {} } = this.#change;
     const nodes = { ...NODES, ...changed };
     const guard = (operation: string, path: string) => {
       if (denied.some((each) => path === each || path.startsWith(`${each}/`))) {
@@ -178,6 +181,11 @@ export class Patient implements Disposable {
       chown: (path) => Promise.reject(new Error(`a check changed ${path}`)),
       chmod: (path) => Promise.reject(new Error(`a check changed ${path}`)),
       loadModule: (name) => Promise.reject(new Error(`a check loaded ${name}`)),
+      async readAcl(path) {
+        const text = acls?.[path];
+        if (text === undefined) throw new HostIoError('ENOENT', 'run', `getfacl ${path}`);
+        return parseAccessList(text);
+      },
       async readMemlock() {
         return memlock ?? { soft: undefined, hard: undefined };
       },

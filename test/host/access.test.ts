@@ -7,15 +7,20 @@ import {
   type AccessRecord,
 } from '../../src/host/access.js';
 import { canReadWrite, parseCredentials, readCredentials } from '../../src/host/credentials.js';
+import { parseAccessList } from '../../src/host/access-list.js';
 import { HostIoError, type HostEffects, type HostStat } from '../../src/host/effects.js';
 import { createHostEffects } from '../../src/host/real-effects.js';
 import { HostTree } from './sysfs-tree.js';
 
 const NODE = '/dev/vfio/7';
+const LIST = 'user::rw-\nuser:64055:rw-\ngroup::---\nmask::rw-\nother::---\n';
 const QEMU = { uid: 64055, gid: 64055, groups: [78], capabilities: 0n };
 
 /** One device node in memory; changing real owners takes root. */
-function nodeEffects(tree: HostTree): { effects: HostEffects; node: HostStat; log: string[] } {
+function nodeEffects(
+  tree: HostTree,
+  acl = '',
+): { effects: HostEffects; node: HostStat; log: string[] } {
   const node = {
     kind: 'character' as const,
     uid: 0,
@@ -30,6 +35,7 @@ function nodeEffects(tree: HostTree): { effects: HostEffects; node: HostStat; lo
     if (path !== NODE) throw new HostIoError('ENOENT', 'stat', path);
     return { ...node };
   };
+  effects.readAcl = async () => parseAccessList(acl);
   effects.chown = async (path, uid, gid) => {
     log.push(`chown ${path} ${uid}:${gid}`);
     Object.assign(node, { uid, gid });
@@ -90,6 +96,22 @@ describe('grantAccess and restoreAccess', () => {
     expect(await restoreAccess(effects, record)).toBe('gone');
     expect(await restoreAccess(effects, { ...record, node: '/dev/vfio/8' })).toBe('gone');
     expect(log).toEqual([]);
+  });
+
+  it('change nothing for a QEMU that an access control list lets in', async () => {
+    using tree = new HostTree();
+    const { effects, node, log } = nodeEffects(tree, LIST);
+    Object.assign(node, { mode: 0o660 });
+    expect(await grantAccess(effects, NODE, QEMU)).toBe('already');
+    expect(log).toEqual([]);
+  });
+
+  it('make it the owner where the group of the mode is a mask that hides a closed group', async () => {
+    using tree = new HostTree();
+    const { effects, node } = nodeEffects(tree, LIST.replace('64055', '1'));
+    Object.assign(node, { mode: 0o660, gid: 78 });
+    expect(await grantAccess(effects, NODE, QEMU)).toBe('granted');
+    expect(node).toMatchObject({ uid: 64055, mode: 0o660 });
   });
 
   it('change nothing for a QEMU that runs as root', async () => {

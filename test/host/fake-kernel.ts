@@ -161,6 +161,7 @@ export class FakeKernel {
       readBytes: unused,
       chown: unused,
       chmod: unused,
+      readAcl: unused,
       readMemlock: unused,
       setMemlock: unused,
     };

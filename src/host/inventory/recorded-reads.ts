@@ -62,6 +62,7 @@ export function recordReads(effects: HostEffects): RecordingEffects {
     write: refused,
     chown: refused,
     chmod: refused,
+    readAcl: (path) => effects.readAcl(path),
     loadModule: refused,
     readMemlock: (pid) => effects.readMemlock(pid),
     setMemlock: (pid) => refused(`/proc/${pid}/limits`),

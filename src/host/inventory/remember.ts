@@ -23,6 +23,7 @@ export function rememberReads(effects: HostEffects): HostEffects {
     write: (path, data, options) => effects.write(path, data, options),
     chown: (path, uid, gid) => effects.chown(path, uid, gid),
     chmod: (path, mode) => effects.chmod(path, mode),
+    readAcl: (path) => once(`acl ${path}`, () => effects.readAcl(path)),
     loadModule: (name) => effects.loadModule(name),
     readMemlock: (pid) => effects.readMemlock(pid),
     setMemlock: (pid, limit) => effects.setMemlock(pid, limit),

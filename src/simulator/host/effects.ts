@@ -151,6 +151,8 @@ export function simulatedEffects(options: EffectsOptions): HostEffects {
       call('chmod', path, WRITE_DEADLINE_MS, () => {
         ownerOf(path).mode = mode & 0o7777;
       }),
+    // Whoever has no other list than the mode.
+    readAcl: () => Promise.resolve(undefined),
     loadModule: (name) =>
       call('load', name, WRITE_DEADLINE_MS, () => {
         kernel.loadModule(name);
