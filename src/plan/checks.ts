@@ -1,5 +1,6 @@
 import { conflict } from '../engine/index.js';
 import { HostNotReadyError, RefusedError } from '../errors.js';
+import { systemRuleOf } from '../host/selector/index.js';
 import { findCulprits } from '../host/viability.js';
 import type { HostDevice, HostSnapshot, UseFinding } from '../host/types.js';
 import type { Bdf } from '../pci/pci-address.js';
@@ -49,6 +50,7 @@ export function checkTargets({ targets, allow }: Targets, claim: Claim, host: Ho
         details: { device: bdf, classCode: device.classCode },
       });
     }
+    refuseSystem(device, allow);
   }
   const groups = [...new Set(targets.map((bdf) => groupOf(host, bdf)))];
   // Who has it says more than how it shows.
@@ -57,6 +59,19 @@ export function checkTargets({ targets, allow }: Targets, claim: Claim, host: Ho
     refuseUses(bdf, allow, host);
   }
   for (const group of groups) checkViability(group, targets, host);
+}
+
+/**
+ * What the host is made of comes along with no group: it is asked again here, because the functions were expanded
+ * after the choice.
+ */
+function refuseSystem({ bdf, classCode }: HostDevice, allow: ReadonlySet<string>): void {
+  const rule = systemRuleOf(classCode);
+  if (rule === undefined || allow.has(rule.id)) return;
+  throw new RefusedError('DENIED', `${bdf} is ${rule.about}, which the host needs`, {
+    remedy: `leave its group to the host; or, knowing what that does: --allow ${rule.id}`,
+    details: { device: bdf, rule: rule.id, classCode },
+  });
 }
 
 /** A blocking finding that is not allowed by its reason. @throws {RefusedError} `IN_USE` */

@@ -128,6 +128,34 @@ describe('bind and release', () => {
     });
   });
 
+  it('refuse a group with what the host is made of, unless that is allowed by its name', async () => {
+    const common = { group: 9, vendorId: 0x8086, resetMethods: [] };
+    const world = createHostWorld({
+      seed: 1,
+      host: {
+        functions: [
+          { ...common, bdf: '0000:00:1f.3', deviceId: 0xa348, classCode: 0x040300 },
+          {
+            ...common,
+            bdf: '0000:00:1f.4',
+            deviceId: 0xa323,
+            classCode: 0x0c0500,
+            nativeDriver: 'i801_smbus',
+          },
+        ],
+      },
+    });
+    const before = world.snapshot();
+    const bind = (allow: readonly string[]) =>
+      onHost(world, (host) => host.bind({ devices: ['0000:00:1f.3'], members: 'group', allow }));
+    await expect(bind([])).rejects.toMatchObject({
+      code: 'DENIED',
+      details: { device: '0000:00:1f.4', rule: 'deny.smbus' },
+    });
+    expect(world.snapshot()).toBe(before);
+    expect((await bind(['deny.smbus'])).bound).toHaveLength(2);
+  });
+
   it('refuse a group that is not viable, and no device at all', async () => {
     const world = make();
     const alone = onHost(world, (host) => host.bind({ devices: [GPU] }));
