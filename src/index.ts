@@ -26,6 +26,7 @@ export {
   formatShort,
   formatStructured,
   isMdevUuid,
+  isUnicastMac,
   parsePin,
   parseRequest,
   parseSelector,
@@ -66,6 +67,8 @@ export {
   type QuarantineEntry,
   type Tenant,
   type UseFinding,
+  type VfChange,
+  type VfSettings,
   type VfioHolder,
 } from './host/index.js';
 export * from './hotplug/index.js';

@@ -1,5 +1,6 @@
 import { HostError } from '../errors.js';
 import type { AccessList } from './access-list.js';
+import type { VfChange, VfSettings } from './vf-settings.js';
 
 /** What `stat` tells of a node (never following a final symbolic link). */
 export interface HostStat {
@@ -54,6 +55,10 @@ export interface HostEffects {
   readMemlock(pid: number): Promise<MemlockLimit>;
   /** Sets RLIMIT_MEMLOCK of a running process (prlimit(2); needs CAP_SYS_RESOURCE). */
   setMemlock(pid: number, limit: MemlockLimit): Promise<void>;
+  /** The VFs of a PF, as the driver of its network interface tells of them. */
+  readVfs(netdev: string): Promise<readonly VfSettings[]>;
+  /** Changes a VF through the network interface of its PF (ip-link(8); needs CAP_NET_ADMIN). */
+  setVf(netdev: string, index: number, change: VfChange): Promise<void>;
 }
 
 /** Bytes; `undefined` means unlimited. */

@@ -46,3 +46,4 @@ export type { HostDevice, HostSnapshot, IommuGroup, UseFinding, VfioHolder } fro
 export { chooseVfioModule, ensureDriver } from './variant.js';
 export { isHarmlessDriver, isSameDriver, isVfioDriver } from './vfio-drivers.js';
 export { findCulprits, type GroupCulprit } from './viability.js';
+export { isUnicastMac, type VfChange, type VfSettings } from './vf-settings.js';

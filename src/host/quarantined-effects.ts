@@ -43,6 +43,8 @@ export function withQuarantine(effects: HostEffects, quarantine: Quarantine): Ho
     loadModule: (name) => effects.loadModule(name),
     readMemlock: (pid) => effects.readMemlock(pid),
     setMemlock: (pid, limit) => effects.setMemlock(pid, limit),
+    readVfs: (netdev) => effects.readVfs(netdev),
+    setVf: (netdev, index, change) => effects.setVf(netdev, index, change),
   };
 }
 

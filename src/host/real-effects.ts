@@ -12,6 +12,7 @@ import {
 } from './effects.js';
 import { runHostTool } from './host-tool.js';
 import { IoChildren } from './io-child.js';
+import { parseVfSettings, vfArguments, type VfChange, type VfSettings } from './vf-settings.js';
 import { hasAlternativeRoots, toRealPath, type HostRoots } from './roots.js';
 
 export interface HostEffectsOptions {
@@ -156,6 +157,18 @@ class RealHostEffects implements HostEffects {
     await runHostTool('prlimit', args, { deadlineMs: TOOL_DEADLINE_MS });
   }
 
+  async readVfs(netdev: string): Promise<readonly VfSettings[]> {
+    this.refuseBesideRealHost('read VFs', netdev);
+    const args = ['-json', 'link', 'show', 'dev', plainInterface(netdev)];
+    return parseVfSettings(await runHostTool('ip', args, { deadlineMs: TOOL_DEADLINE_MS }));
+  }
+
+  async setVf(netdev: string, index: number, change: VfChange): Promise<void> {
+    this.refuseBesideRealHost('set VF', netdev);
+    const args = ['link', 'set', 'dev', plainInterface(netdev), ...vfArguments(index, change)];
+    await runHostTool('ip', args, { deadlineMs: TOOL_DEADLINE_MS });
+  }
+
   /** The program the kernel itself would run; it is not on everybody's PATH. */
   private async modprobePath(): Promise<string> {
     try {
@@ -204,6 +217,12 @@ class RealHostEffects implements HostEffects {
       clearTimeout(timer);
     }
   }
+}
+
+/** Linux net/core/dev.c, dev_valid_name; what begins with a dash would be an option. */
+function plainInterface(name: string): string {
+  if (/^(?!-)(?!\.{1,2}$)[^/:\s]{1,15}$/.test(name)) return name;
+  throw new HostIoError('EINVAL', 'find interface', name);
 }
 
 /** What an operation is about, so that nothing is queued behind a stuck one. */

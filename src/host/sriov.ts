@@ -1,9 +1,10 @@
-import { HostError } from '../errors.js';
+import { HostError, HostNotReadyError } from '../errors.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { isBdfName } from './class-devices.js';
 import type { HostEffects } from './effects.js';
 import { devicePath } from './pci-function.js';
 import { hostFailure, listOrNone, readAttribute, readLinkName } from './reading.js';
+import { changeVf, interfaceOf, isUnicastMac, type VfSettings } from './vf-settings.js';
 
 /** How many VFs a PF had, and whether the kernel offered them to drivers. Plain JSON. */
 export interface VfRecord {
@@ -11,6 +12,8 @@ export interface VfRecord {
   readonly count: number;
   /** Exact text of `sriov_drivers_autoprobe`; null on a kernel without it. */
   readonly autoprobe: string | null;
+  /** How each VF was set up, where its PF has a network interface that tells. */
+  readonly settings: { readonly netdev: string; readonly vfs: readonly VfSettings[] } | null;
 }
 
 export interface VfOptions {
@@ -25,9 +28,36 @@ export async function recordVfs(effects: HostEffects, pf: Bdf): Promise<VfRecord
   try {
     const count = await readCount(effects, pf);
     const autoprobe = await readAttribute(effects, `${devicePath(pf)}/sriov_drivers_autoprobe`);
-    return { pf, count, autoprobe: autoprobe ?? null };
+    const settings = count === 0 ? null : await recordSettings(effects, pf);
+    return { pf, count, autoprobe: autoprobe ?? null, settings };
   } catch (error) {
     throw hostFailure(pf, error, 'HOST_UNREADABLE');
+  }
+}
+
+/** What cannot be told of VFs is nothing that was set through their PF's interface. */
+async function recordSettings(effects: HostEffects, pf: Bdf): Promise<VfRecord['settings']> {
+  try {
+    const netdev = await interfaceOf(effects, pf);
+    return { netdev, vfs: await effects.readVfs(netdev) };
+  } catch (error) {
+    if (error instanceof HostError || error instanceof HostNotReadyError) return null;
+    throw error;
+  }
+}
+
+async function restoreSettings(effects: HostEffects, { settings }: VfRecord): Promise<void> {
+  if (settings === null) return;
+  const { netdev, vfs } = settings;
+  for (const { index, mac, vlan, trust, spoofCheck } of vfs) {
+    const change = {
+      // A VF that chose its own address chooses another.
+      mac: isUnicastMac(mac) ? mac : undefined,
+      vlan,
+      trust: trust ?? undefined,
+      spoofCheck: spoofCheck ?? undefined,
+    };
+    await changeVf(effects, { netdev, index }, change);
   }
 }
 
@@ -100,6 +130,7 @@ export async function restoreVfs(
   if (now !== count && now !== 0) await removeVfs(effects, pf, options);
   await setAutoprobe(effects, record, autoprobe, options);
   if (now !== count && count !== 0) await setCount(effects, pf, count, options);
+  await restoreSettings(effects, record);
 }
 
 async function setCount(

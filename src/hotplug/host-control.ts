@@ -4,6 +4,7 @@ import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { parseSelector, selectDevice } from '../host/selector/index.js';
 import { listVfs } from '../host/sriov.js';
 import type { HostDevice, HostSnapshot } from '../host/types.js';
+import { interfaceOf, isUnicastMac, type VfChange } from '../host/vf-settings.js';
 import { isVfioDriver } from '../host/vfio-drivers.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { checkOwner } from '../plan/checks.js';
@@ -66,6 +67,8 @@ export interface SetVfsRequest {
   readonly count: number;
   /** Findings on the VFs that go, which may be passed over. */
   readonly allow?: readonly string[] | undefined;
+  /** What VFs are to be like, by their number from 0; set through the network interface of the PF. */
+  readonly settings?: ReadonlyMap<number, VfChange> | undefined;
 }
 
 export interface SetVfsResult {
@@ -181,7 +184,7 @@ export class HostControl {
     return this.#session.check((await this.#planVfs(request)).plan);
   }
 
-  async #planVfs({ pf, count, allow = [] }: SetVfsRequest) {
+  async #planVfs({ pf, count, allow = [], settings: changes = new Map() }: SetVfsRequest) {
     const { effects } = this.#session.environment;
     const first = await readHostSnapshot(effects);
     const bdf = await this.#named(pf);
@@ -192,7 +195,8 @@ export class HostControl {
       holders: [...new Set(groups)],
     });
     const world = await this.#session.world(host);
-    const request = { pf: bdf, count, allow: new Set(allow) };
+    const netdev = changes.size === 0 ? undefined : await interfaceOf(effects, bdf);
+    const request = { pf: bdf, count, allow: new Set(allow), changes, netdev };
     return { pf: bdf, plan: planVfs(request, world) };
   }
 
@@ -250,12 +254,34 @@ function checkNames(devices: readonly string[]): void {
   });
 }
 
-function checkVfs({ pf, count }: SetVfsRequest): void {
+function checkVfs({ pf, count, settings = new Map() }: SetVfsRequest): void {
   checkNames([pf]);
-  if (Number.isSafeInteger(count) && count >= 0) return;
+  if (Number.isSafeInteger(count) && count >= 0) return checkSettings(count, settings);
   throw new InputError('BAD_ARGUMENT', `There cannot be ${count} virtual functions`, {
     remedy: 'give a whole number, 0 for none',
   });
+}
+
+const MOST_VLAN = 4094;
+
+function checkSettings(count: number, settings: ReadonlyMap<number, VfChange>): void {
+  for (const [index, { mac, vlan }] of settings) {
+    const refuse = (why: string, remedy: string) => {
+      throw new InputError('BAD_ARGUMENT', `Virtual function ${index}: ${why}`, { remedy });
+    };
+    if (!Number.isSafeInteger(index) || index < 0 || index >= count) {
+      refuse(`there are to be ${count}`, `name one from 0 to ${count - 1}`);
+    }
+    if (mac !== undefined && !isUnicastMac(mac)) {
+      refuse(
+        `${JSON.stringify(mac)} is no address of one interface`,
+        'for example 52:54:00:12:34:56',
+      );
+    }
+    if (vlan !== undefined && !(Number.isSafeInteger(vlan) && vlan >= 0 && vlan <= MOST_VLAN)) {
+      refuse(`there is no VLAN ${vlan}`, `1 to ${MOST_VLAN}, 0 for none`);
+    }
+  }
 }
 
 /** A function that left the host while it was bound: there is nothing to restore, but a record to close. */

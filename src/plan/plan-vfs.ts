@@ -1,4 +1,5 @@
 import { HostNotReadyError, RefusedError } from '../errors.js';
+import type { VfChange } from '../host/vf-settings.js';
 import { isHarmlessDriver, isVfioDriver } from '../host/vfio-drivers.js';
 import type { HostDevice } from '../host/types.js';
 import { compareBdf, type Bdf } from '../pci/pci-address.js';
@@ -11,6 +12,10 @@ export interface VfsRequest {
   /** How many there are to be; 0 for none. */
   readonly count: number;
   readonly allow: ReadonlySet<string>;
+  /** What VFs are to be like, by their number; those there are already must be nobody's. */
+  readonly changes?: ReadonlyMap<number, VfChange> | undefined;
+  /** The PF's network interface, where anything is to be changed. */
+  readonly netdev?: string | undefined;
 }
 
 /** The VFs that a PF has now, in numeric order. */
@@ -28,14 +33,15 @@ export function vfsOf(pf: Bdf, { host }: Pick<HostWorld, 'host'>): readonly Host
  * @throws {RefusedError} whatever speaks against it.
  */
 export function planVfs(
-  { pf, count, allow }: VfsRequest,
+  { pf, count, allow, changes = new Map(), netdev = '' }: VfsRequest,
   world: HostWorld,
 ): HotplugPlan | undefined {
   const { host, claim } = world;
   const device = hostFunction(host, pf);
   refuseQuarantined(pf, claim);
   refuseImpossible(device, count);
-  if (device.vfCount === count) return undefined;
+  const isSame = device.vfCount === count;
+  if (isSame && changes.size === 0) return undefined;
   if (device.iommuGroup !== undefined) checkOwner(device.iommuGroup, [pf], claim, host);
   const going = vfsOf(pf, world);
   for (const vf of going) refuseUsed(vf, allow, world);
@@ -43,12 +49,20 @@ export function planVfs(
   const reserve = (kind: 'ReserveGroup' | 'ReleaseGroup') =>
     groups.map((group) => ({ kind, group, planId: world.planId }));
   const remove: readonly HotplugStep[] =
-    device.vfCount === 0 ? [] : [...reserve('ReserveGroup'), { kind: 'RemoveVfs', pf }];
-  const create: readonly HotplugStep[] = count === 0 ? [] : [{ kind: 'CreateVfs', pf, count }];
-  const changes = [...remove, ...create];
+    device.vfCount === 0 || isSame ? [] : [{ kind: 'RemoveVfs', pf }];
+  const create: readonly HotplugStep[] =
+    count === 0 || isSame ? [] : [{ kind: 'CreateVfs', pf, count }];
+  const set = [...changes].map(([index, change]): HotplugStep => ({
+    kind: 'SetVf',
+    pf,
+    netdev,
+    index,
+    change,
+  }));
+  const work = [...reserve('ReserveGroup'), ...remove, ...create, ...set];
   return hostPlan('vfs', [pf], world, {
-    steps: [...changes, ...reserve('ReleaseGroup')],
-    commitStep: changes.length - 1,
+    steps: [...work, ...reserve('ReleaseGroup')],
+    commitStep: work.length - 1,
   });
 }
 

@@ -1,4 +1,5 @@
 import type { Plan } from '../engine/index.js';
+import type { VfChange } from '../host/vf-settings.js';
 import type { JsonObject } from '../json.js';
 import type { Bdf } from '../pci/pci-address.js';
 import type { VmIdentity } from '../vm/types.js';
@@ -25,6 +26,7 @@ export type HotplugStep =
   | LiftQuarantine
   | CreateVfs
   | RemoveVfs
+  | SetVf
   | CreateMdev
   | RemoveMdev
   | SetVgpuType;
@@ -167,6 +169,16 @@ export interface CreateVfs {
 export interface RemoveVfs {
   readonly kind: 'RemoveVfs';
   readonly pf: Bdf;
+}
+
+/** Gives a virtual function its address, its VLAN and what it may do, through its PF's network interface. */
+export interface SetVf {
+  readonly kind: 'SetVf';
+  readonly pf: Bdf;
+  readonly netdev: string;
+  /** The VF's number at its PF. */
+  readonly index: number;
+  readonly change: VfChange;
 }
 
 /** Makes a mediated device. */

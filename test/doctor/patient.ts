@@ -189,6 +189,8 @@ export class Patient implements Disposable {
       async readMemlock() {
         return memlock ?? { soft: undefined, hard: undefined };
       },
+      readVfs: async () => [],
+      setVf: (netdev) => Promise.reject(new Error(`a check changed the VFs of ${netdev}`)),
       setMemlock: (pid) => Promise.reject(new Error(`a check changed process ${pid}`)),
     };
   }

@@ -179,6 +179,11 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     'braces around it': () => main.isMdevUuid(`{${MDEV}}`),
     'a line after it': () => main.isMdevUuid(`${MDEV}\n`),
   },
+  isUnicastMac: {
+    nothing: () => main.isUnicastMac(''),
+    'the address of a group': () => main.isUnicastMac('01:00:5e:00:00:01'),
+    'a line after it': () => main.isUnicastMac('52:54:00:12:34:56\n'),
+  },
   parsePin: {
     nothing: () => main.parsePin('', 'x.pin'),
     'a list': () => main.parsePin('[]', 'x.pin'),

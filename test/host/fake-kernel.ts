@@ -164,6 +164,8 @@ export class FakeKernel {
       readAcl: unused,
       readMemlock: unused,
       setMemlock: unused,
+      readVfs: unused,
+      setVf: unused,
     };
   }
 }

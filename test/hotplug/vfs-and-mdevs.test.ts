@@ -4,6 +4,7 @@ import {
   MdevControl,
   recoverHost,
   type Environment,
+  type VfChange,
   type Vm,
 } from '../../src/index.js';
 import { nicFunction, type World } from '../../src/simulator/index.js';
@@ -93,6 +94,59 @@ describe('virtual functions', () => {
     expect(await setVfs(world, 0)).toMatchObject({ vfs: [], already: false });
     expect(world.snapshot()).toBe(before);
     expect(world.store.contents).toEqual([]);
+  });
+
+  it('get address, VLAN and trust with their making, and again where the change is undone', async () => {
+    const world = make();
+    const none = world.snapshot();
+    const set = (count: number, settings: ReadonlyMap<number, VfChange>) =>
+      onHost(world, (environment) =>
+        new HostControl(environment).setVfs({ pf: PF, count, settings }),
+      );
+    const mac = '52:54:00:12:34:56';
+    await set(
+      2,
+      new Map([
+        [0, { mac, vlan: 100, trust: true }],
+        [1, { spoofCheck: false }],
+      ]),
+    );
+    expect(world.kernel.vfsOf('eth0')).toEqual([
+      { index: 0, mac, vlan: 100, trust: true, spoofCheck: true },
+      { index: 1, mac: '00:00:00:00:00:00', vlan: 0, trust: false, spoofCheck: false },
+    ]);
+    const two = world.snapshot();
+    const settingsOfTwo = world.kernel.vfsOf('eth0');
+    expect((await set(2, new Map([[0, { vlan: 100 }]]))).steps).toMatchObject([
+      { kind: 'ReserveGroup' },
+      { kind: 'ReserveGroup' },
+      { kind: 'SetVf' },
+      { kind: 'ReleaseGroup' },
+      { kind: 'ReleaseGroup' },
+    ]);
+    expect(world.snapshot()).toBe(two);
+    // The third cannot be set, so as many come back as there were, as they were.
+    world.faults.add({ fault: 'read-fails', at: { path: /eth0\/vfs$/ }, skip: 3 });
+    await expect(set(3, new Map([[2, { vlan: 7 }]]))).rejects.toMatchObject({
+      code: 'STEP_FAILED',
+    });
+    expect(world.kernel.vfsOf('eth0')).toEqual(settingsOfTwo);
+    await onVm(world, (vm) => vm.attach({ device: 'vf vf-index:0 pf-of:0000:81:00.0' }));
+    await expect(set(2, new Map([[0, { vlan: 3 }]]))).rejects.toMatchObject({ code: 'CONFLICT' });
+    await onVm(world, (vm) => vm.detach('vf vf-index:0 pf-of:0000:81:00.0'));
+    await set(0, new Map());
+    expect(world.snapshot()).toBe(none);
+  });
+
+  it('are not set up where no interface of their function does it', async () => {
+    const settings = new Map([[0, { vlan: 7 }]]);
+    const asked = onHost(make(), (environment) =>
+      new HostControl(environment).setVfs({ pf: VGPU_PF, count: 2, settings }),
+    );
+    await expect(asked).rejects.toMatchObject({
+      code: 'NO_VFS',
+      details: { interfaces: [] },
+    });
   });
 
   it('are refused where the function cannot have them, and says why', async () => {

@@ -66,6 +66,8 @@ export function recordReads(effects: HostEffects): RecordingEffects {
     loadModule: refused,
     readMemlock: (pid) => effects.readMemlock(pid),
     setMemlock: (pid) => refused(`/proc/${pid}/limits`),
+    readVfs: (netdev) => effects.readVfs(netdev),
+    setVf: refused,
   };
 }
 

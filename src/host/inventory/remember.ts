@@ -27,5 +27,7 @@ export function rememberReads(effects: HostEffects): HostEffects {
     loadModule: (name) => effects.loadModule(name),
     readMemlock: (pid) => effects.readMemlock(pid),
     setMemlock: (pid, limit) => effects.setMemlock(pid, limit),
+    readVfs: (netdev) => once(`vfs ${netdev}`, () => effects.readVfs(netdev)),
+    setVf: (netdev, index, change) => effects.setVf(netdev, index, change),
   };
 }

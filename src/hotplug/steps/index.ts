@@ -8,7 +8,7 @@ import { awaitRemoval } from './await-removal.js';
 import { bindDriver, restoreDriver } from './driver.js';
 import { createMdevStep, removeMdevStep } from './mdev.js';
 import { setVgpuTypeStep } from './vgpu.js';
-import { createVfsStep, removeVfsStep } from './vfs.js';
+import { createVfsStep, removeVfsStep, setVfStep } from './vfs.js';
 import { forgetAttachment } from './forget-attachment.js';
 import { forgetStep } from './forget-step.js';
 import { grantAccess, revokeAccess } from './access.js';
@@ -34,6 +34,7 @@ export const handlers: StepHandlers<HotplugStep, StepContext> = {
   LiftQuarantine: liftQuarantine,
   CreateVfs: createVfsStep,
   RemoveVfs: removeVfsStep,
+  SetVf: setVfStep,
   CreateMdev: createMdevStep,
   RemoveMdev: removeMdevStep,
   SetVgpuType: setVgpuTypeStep,

@@ -1,6 +1,13 @@
 import type { StepHandler } from '../../engine/index.js';
 import { createVfs, recordVfs, removeVfs, restoreVfs, type VfRecord } from '../../host/sriov.js';
-import type { CreateVfs, RemoveVfs } from '../../plan/steps.js';
+import {
+  changeBack,
+  changeVf,
+  openChange,
+  readVfSettings,
+  type VfSettings,
+} from '../../host/vf-settings.js';
+import type { CreateVfs, RemoveVfs, SetVf } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 
 /** Makes virtual functions that no driver has taken. */
@@ -33,6 +40,30 @@ export const removeVfsStep: StepHandler<RemoveVfs, StepContext, VfRecord> = {
   async probe({ pf }, { host }) {
     try {
       return (await recordVfs(host, pf)).count === 0 ? 'present' : 'absent';
+    } catch {
+      return 'unreadable';
+    }
+  },
+};
+
+/** Sets up one VF; what it changed goes back where what follows fails. */
+export const setVfStep: StepHandler<SetVf, StepContext, VfSettings | null> = {
+  prepare: async ({ netdev, index }, { host }) =>
+    (await readVfSettings(host, netdev, index)) ?? null,
+  async do({ netdev, index, change }, { host }) {
+    await changeVf(host, { netdev, index }, change);
+  },
+  async undo({ netdev, index, change }, { host }, record) {
+    if (record === undefined || record === null) return;
+    // With its PF's number of VFs taken back first there is nothing left to set.
+    if ((await readVfSettings(host, netdev, index)) === undefined) return;
+    await changeVf(host, { netdev, index }, changeBack(record, change));
+  },
+  async probe({ netdev, index, change }, { host }) {
+    try {
+      const now = await readVfSettings(host, netdev, index);
+      const isOpen = now === undefined || Object.keys(openChange(now, change)).length > 0;
+      return isOpen ? 'absent' : 'present';
     } catch {
       return 'unreadable';
     }

@@ -163,6 +163,12 @@ export function simulatedEffects(options: EffectsOptions): HostEffects {
         `/proc/${target}/limits`,
         (): MemlockLimit => kernel.processes.require(target).memlock,
       ),
+    readVfs: (netdev) =>
+      look('read', `/sys/class/net/${netdev}/vfs`, () => [...kernel.vfsOf(netdev)]),
+    setVf: (netdev, index, change) =>
+      call('set', `/sys/class/net/${netdev}/vf${index}`, WRITE_DEADLINE_MS, () => {
+        kernel.setVf(netdev, index, change);
+      }),
     setMemlock: (target, limit) =>
       call('prlimit', `/proc/${target}/limits`, WRITE_DEADLINE_MS, () => {
         kernel.setMemlock(target, limit);

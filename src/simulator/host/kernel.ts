@@ -1,3 +1,4 @@
+import type { VfChange, VfSettings } from '../../host/vf-settings.js';
 import type { Clock } from '../../clock.js';
 import type { MemlockLimit } from '../../host/effects.js';
 import { compareBdf, toBdf, type Bdf } from '../../pci/pci-address.js';
@@ -9,7 +10,7 @@ import { KernelError } from './errno.js';
 import { Mdevs } from './mdev.js';
 import { createFunction, isBridge, type PciFunction } from './pci-function.js';
 import { ProcessTable, type Process } from './processes.js';
-import { readNumVfs, virtualFunction } from './sriov.js';
+import { newVfSettings, readNumVfs, virtualFunction } from './sriov.js';
 import { Vfio, type DeviceNode } from './vfio.js';
 
 /** driver_set_override refuses a page and more, and sysfs hands over at most a page. */
@@ -329,9 +330,32 @@ export class Kernel {
     });
   }
 
+  /** IFLA_VF_*: asked of the PF's driver through its interface. @throws {KernelError} */
+  vfsOf(netdev: string): VfSettings[] {
+    const pf = this.functions.find(({ config }) => config.netdevs?.includes(netdev));
+    // The interface is the driver's.
+    if (pf === undefined || pf.driver !== pf.config.nativeDriver) throw new KernelError('ENODEV');
+    return pf.sriov?.settings ?? [];
+  }
+
+  /** @throws {KernelError} `EINVAL` for a VF that is not there, or a VLAN that is none. */
+  setVf(netdev: string, index: number, change: VfChange): void {
+    const settings = this.vfsOf(netdev);
+    const now = settings.find((vf) => vf.index === index);
+    if (now === undefined || (change.vlan ?? 0) > 4094) throw new KernelError('EINVAL');
+    const {
+      mac = now.mac,
+      vlan = now.vlan,
+      trust = now.trust,
+      spoofCheck = now.spoofCheck,
+    } = change;
+    settings[settings.indexOf(now)] = { index, mac, vlan, trust, spoofCheck };
+  }
+
   #enableVfs(fn: PciFunction, count: number): void {
     if (fn.sriov === undefined) return;
     fn.sriov.numVfs = count;
+    fn.sriov.settings = newVfSettings(count);
     for (let index = 0; index < count; index++) {
       const vf = createFunction(virtualFunction(fn, index, this.#freeGroup()), fn.bdf);
       this.#insert(vf);
@@ -347,7 +371,7 @@ export class Kernel {
       this.#drop(bdf);
     }
     fn.virtfns = [];
-    if (fn.sriov) fn.sriov.numVfs = 0;
+    if (fn.sriov) Object.assign(fn.sriov, { numVfs: 0, settings: [] });
   }
 
   // Mediated devices and vGPUs

@@ -1,3 +1,4 @@
+import type { VfSettings } from '../../host/vf-settings.js';
 import { toBdf, type Bdf } from '../../pci/pci-address.js';
 import type { Bar } from '../../pci/bar.js';
 import type { FunctionConfig, SriovConfig } from './config.js';
@@ -17,7 +18,15 @@ export interface PciFunction {
   /** Resolvers of those who wait until the VFIO device is closed. */
   readonly closeWaiters: (() => void)[];
   readonly settings: { resetMethod: string; powerControl: string; d3coldAllowed: string };
-  sriov: { readonly config: SriovConfig; numVfs: number; autoprobe: boolean } | undefined;
+  sriov:
+    | {
+        readonly config: SriovConfig;
+        numVfs: number;
+        autoprobe: boolean;
+        /** Of each VF, where the PF has a network interface. */
+        settings: VfSettings[];
+      }
+    | undefined;
   readonly physfn: Bdf | undefined;
   /** Id of the vGPU it is; `0` for none. */
   vgpuType: string;
@@ -43,7 +52,7 @@ export function createFunction(config: FunctionConfig, physfn?: Bdf): PciFunctio
       powerControl: 'on',
       d3coldAllowed: '1',
     },
-    sriov: config.sriov && { config: config.sriov, numVfs: 0, autoprobe: true },
+    sriov: config.sriov && { config: config.sriov, numVfs: 0, autoprobe: true, settings: [] },
     physfn,
     vgpuType: '0',
     dead: config.dead ?? false,

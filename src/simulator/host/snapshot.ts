@@ -47,6 +47,9 @@ function functionLine(fn: PciFunction): string {
     `d3cold=${fn.settings.d3coldAllowed}`,
   ];
   if (fn.sriov) parts.push(`vfs=${fn.sriov.numVfs}`, `autoprobe=${fn.sriov.autoprobe ? 1 : 0}`);
+  for (const vf of fn.sriov?.settings ?? []) {
+    parts.push(`vf${vf.index}=${vf.mac}/${vf.vlan}/${vf.trust}/${vf.spoofCheck}`);
+  }
   if (fn.vgpuType !== '0') parts.push(`vgpu=${fn.vgpuType}`);
   return `${fn.bdf} ${parts.join(' ')}`;
 }

@@ -1,3 +1,4 @@
+import type { VfSettings } from '../../host/vf-settings.js';
 import { formatBdf, parseBdf, type Bdf } from '../../pci/pci-address.js';
 import type { FunctionConfig } from './config.js';
 import { KernelError } from './errno.js';
@@ -24,6 +25,17 @@ export function readNumVfs(pf: PciFunction, data: string): VfChange {
   }
   if (wanted !== 0 && sriov.numVfs !== 0) throw new KernelError('EBUSY');
   return { count: Math.min(wanted, sriov.config.enablesAtMost ?? wanted) };
+}
+
+/** VFs as a driver makes them: they choose their address, and are not trusted. */
+export function newVfSettings(count: number): VfSettings[] {
+  return Array.from({ length: count }, (_, index) => ({
+    index,
+    mac: '00:00:00:00:00:00',
+    vlan: 0,
+    trust: false,
+    spoofCheck: true,
+  }));
 }
 
 /** The `index`th VF of a PF, in a group of its own. */
