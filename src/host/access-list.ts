@@ -1,22 +1,11 @@
 import { canReadWrite, isAboveModes, type ProcessCredentials } from './credentials.js';
-import { HostIoError, type HostEffects, type HostStat } from './effects.js';
-
-/** What an entry of an access control list permits. */
-export interface Permissions {
-  readonly read: boolean;
-  readonly write: boolean;
-}
-
-/**
- * A POSIX access control list with more than the mode says (acl(5)). Owner, mask and others are the three parts of
- * the mode, so changing owner and mode back also brings the list back.
- */
-export interface AccessList {
-  readonly users: ReadonlyMap<number, Permissions>;
-  /** What the owning group may; the group's part of the mode is the mask. */
-  readonly group: Permissions;
-  readonly groups: ReadonlyMap<number, Permissions>;
-}
+import {
+  HostIoError,
+  type AccessList,
+  type HostEffects,
+  type HostStat,
+  type Permissions,
+} from './effects.js';
 
 /**
  * Reads what `getfacl --skip-base --numeric` prints: an entry a line, `user:64055:rw-`, and nothing where the mode

@@ -1,6 +1,4 @@
 import { HostError } from '../errors.js';
-import type { AccessList } from './access-list.js';
-import type { VfChange, VfSettings } from './vf-settings.js';
 
 /** What `stat` tells of a node (never following a final symbolic link). */
 export interface HostStat {
@@ -59,6 +57,43 @@ export interface HostEffects {
   readVfs(netdev: string): Promise<readonly VfSettings[]>;
   /** Changes a VF through the network interface of its PF (ip-link(8); needs CAP_NET_ADMIN). */
   setVf(netdev: string, index: number, change: VfChange): Promise<void>;
+}
+
+/** What an entry of an access control list permits. */
+export interface Permissions {
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
+/**
+ * A POSIX access control list with more than the mode says (acl(5)). Owner, mask and others are the three parts of
+ * the mode, so changing owner and mode back also brings the list back.
+ */
+export interface AccessList {
+  readonly users: ReadonlyMap<number, Permissions>;
+  /** What the owning group may; the group's part of the mode is the mask. */
+  readonly group: Permissions;
+  readonly groups: ReadonlyMap<number, Permissions>;
+}
+
+/** What a PF's network driver lets a VF do. Plain JSON; what the driver does not tell is null. */
+export interface VfSettings {
+  /** The VF's number at its PF. */
+  readonly index: number;
+  /** `52:54:00:12:34:56`; all zeros where the VF chooses. */
+  readonly mac: string;
+  /** 1-4094; 0 for none. */
+  readonly vlan: number;
+  readonly trust: boolean | null;
+  readonly spoofCheck: boolean | null;
+}
+
+/** What of it is to be otherwise. */
+export interface VfChange {
+  readonly mac?: string | undefined;
+  readonly vlan?: number | undefined;
+  readonly trust?: boolean | undefined;
+  readonly spoofCheck?: boolean | undefined;
 }
 
 /** Bytes; `undefined` means unlimited. */

@@ -14,6 +14,8 @@ export {
   type HostEffects,
   type HostStat,
   type MemlockLimit,
+  type VfChange,
+  type VfSettings,
 } from './effects.js';
 export { findUses } from './guards/index.js';
 export { isHeldBy, readGroupHolders, readHolders, vfioNodes } from './holders.js';
@@ -46,4 +48,4 @@ export type { HostDevice, HostSnapshot, IommuGroup, UseFinding, VfioHolder } fro
 export { chooseVfioModule, ensureDriver } from './variant.js';
 export { isHarmlessDriver, isSameDriver, isVfioDriver } from './vfio-drivers.js';
 export { findCulprits, type GroupCulprit } from './viability.js';
-export { isUnicastMac, type VfChange, type VfSettings } from './vf-settings.js';
+export { isUnicastMac } from './vf-settings.js';

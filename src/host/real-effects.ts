@@ -1,6 +1,7 @@
+import type { AccessList, VfChange, VfSettings } from './effects.js';
 import type { StatsBase } from 'node:fs';
 import { chmod, lchown, lstat, open, readdir, readFile, readlink } from 'node:fs/promises';
-import { parseAccessList, type AccessList } from './access-list.js';
+import { parseAccessList } from './access-list.js';
 import { deviceNamedIn } from './device-name.js';
 import { formatMemlock, parseMemlock } from './memlock-text.js';
 import {
@@ -12,7 +13,7 @@ import {
 } from './effects.js';
 import { runHostTool } from './host-tool.js';
 import { IoChildren } from './io-child.js';
-import { parseVfSettings, vfArguments, type VfChange, type VfSettings } from './vf-settings.js';
+import { parseVfSettings, vfArguments } from './vf-settings.js';
 import { hasAlternativeRoots, toRealPath, type HostRoots } from './roots.js';
 
 export interface HostEffectsOptions {

@@ -1,10 +1,11 @@
+import type { VfSettings } from './effects.js';
 import { HostError, HostNotReadyError } from '../errors.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { isBdfName } from './class-devices.js';
 import type { HostEffects } from './effects.js';
 import { devicePath } from './pci-function.js';
 import { hostFailure, listOrNone, readAttribute, readLinkName } from './reading.js';
-import { changeVf, interfaceOf, isUnicastMac, type VfSettings } from './vf-settings.js';
+import { changeVf, interfaceOf, isUnicastMac } from './vf-settings.js';
 
 /** How many VFs a PF had, and whether the kernel offered them to drivers. Plain JSON. */
 export interface VfRecord {

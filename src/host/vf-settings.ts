@@ -2,28 +2,8 @@ import { HostError, HostNotReadyError } from '../errors.js';
 import { isJsonObject, parseJson, type JsonObject, type JsonValue } from '../json.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { readChildren } from './children.js';
-import type { HostEffects } from './effects.js';
+import type { HostEffects, VfChange, VfSettings } from './effects.js';
 import { hostFailure } from './reading.js';
-
-/** What a PF's network driver lets a VF do. Plain JSON; what the driver does not tell is null. */
-export interface VfSettings {
-  /** The VF's number at its PF. */
-  readonly index: number;
-  /** `52:54:00:12:34:56`; all zeros where the VF chooses. */
-  readonly mac: string;
-  /** 1-4094; 0 for none. */
-  readonly vlan: number;
-  readonly trust: boolean | null;
-  readonly spoofCheck: boolean | null;
-}
-
-/** What of it is to be otherwise. */
-export interface VfChange {
-  readonly mac?: string | undefined;
-  readonly vlan?: number | undefined;
-  readonly trust?: boolean | undefined;
-  readonly spoofCheck?: boolean | undefined;
-}
 
 /** An Ethernet address that one interface can have: neither a group's nor nobody's. */
 export function isUnicastMac(text: string): boolean {

@@ -1,10 +1,11 @@
+import type { VfChange } from '../host/effects.js';
 import type { StepReport } from '../engine/index.js';
 import { InputError, RefusedError } from '../errors.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { parseSelector, selectDevice } from '../host/selector/index.js';
 import { listVfs } from '../host/sriov.js';
 import type { HostDevice, HostSnapshot } from '../host/types.js';
-import { interfaceOf, isUnicastMac, type VfChange } from '../host/vf-settings.js';
+import { interfaceOf, isUnicastMac } from '../host/vf-settings.js';
 import { isVfioDriver } from '../host/vfio-drivers.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { checkOwner } from '../plan/checks.js';

@@ -1,5 +1,6 @@
+import type { VfChange } from '../host/effects.js';
 import { HostNotReadyError, RefusedError } from '../errors.js';
-import type { VfChange } from '../host/vf-settings.js';
+
 import { isHarmlessDriver, isVfioDriver } from '../host/vfio-drivers.js';
 import type { HostDevice } from '../host/types.js';
 import { compareBdf, type Bdf } from '../pci/pci-address.js';

@@ -1,5 +1,6 @@
+import type { VfChange } from '../host/effects.js';
 import type { Plan } from '../engine/index.js';
-import type { VfChange } from '../host/vf-settings.js';
+
 import type { JsonObject } from '../json.js';
 import type { Bdf } from '../pci/pci-address.js';
 import type { VmIdentity } from '../vm/types.js';

@@ -1,12 +1,7 @@
+import type { VfSettings } from '../../host/effects.js';
 import type { StepHandler } from '../../engine/index.js';
 import { createVfs, recordVfs, removeVfs, restoreVfs, type VfRecord } from '../../host/sriov.js';
-import {
-  changeBack,
-  changeVf,
-  openChange,
-  readVfSettings,
-  type VfSettings,
-} from '../../host/vf-settings.js';
+import { changeBack, changeVf, openChange, readVfSettings } from '../../host/vf-settings.js';
 import type { CreateVfs, RemoveVfs, SetVf } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 

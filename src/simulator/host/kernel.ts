@@ -1,4 +1,4 @@
-import type { VfChange, VfSettings } from '../../host/vf-settings.js';
+import type { VfChange, VfSettings } from '../../host/effects.js';
 import type { Clock } from '../../clock.js';
 import type { MemlockLimit } from '../../host/effects.js';
 import { compareBdf, toBdf, type Bdf } from '../../pci/pci-address.js';

@@ -1,4 +1,4 @@
-import type { VfSettings } from '../../host/vf-settings.js';
+import type { VfSettings } from '../../host/effects.js';
 import { toBdf, type Bdf } from '../../pci/pci-address.js';
 import type { Bar } from '../../pci/bar.js';
 import type { FunctionConfig, SriovConfig } from './config.js';

@@ -1,4 +1,4 @@
-import type { VfSettings } from '../../host/vf-settings.js';
+import type { VfSettings } from '../../host/effects.js';
 import { formatBdf, parseBdf, type Bdf } from '../../pci/pci-address.js';
 import type { FunctionConfig } from './config.js';
 import { KernelError } from './errno.js';
