@@ -224,7 +224,7 @@ export const DEVICE_CASES: Readonly<Record<string, Case>> = {
         tree.file(`${tree.pathOf(DEVICE)}/mdev_supported_types/nvidia-63/name`, 'GRID\n');
       },
     },
-    unknown: denied(path('sriov_totalvfs'), path('physfn')),
+    unknown: { device: { totalVfs: 4 }, denied: [path('sriov_totalvfs')] },
     also: {
       mdev: {
         verdict: 'ok',

@@ -10,6 +10,7 @@ const wants = (desired: NonNullable<Change['request']>['desired']): Change => ({
   request: { desired },
 });
 const nested = (value: string) => ({ '/sys/module/kvm_intel/parameters/nested': `${value}\n` });
+const NO_NESTED = noFile('/sys/module/kvm_intel/parameters/nested');
 const msrs = (ignore: string, report: string) => ({
   '/sys/module/kvm/parameters/ignore_msrs': ignore,
   '/sys/module/kvm/parameters/report_ignored_msrs': report,
@@ -213,13 +214,17 @@ export const HOST_ALSO: Readonly<Record<string, NonNullable<Case['also']>>> = {
   'kvm.module': {
     'not loaded': {
       verdict: 'warn',
-      files: { '/lib/modules/6.12.95/modules.dep': 'kernel/arch/x86/kvm/kvm-intel.ko.xz: \n' },
+      files: {
+        ...NO_NESTED,
+        '/lib/modules/6.12.95/modules.dep': 'kernel/arch/x86/kvm/kvm-intel.ko.xz: \n',
+      },
       tree: (tree) => tree.remove('/sys/module/kvm_intel'),
     },
     blacklisted: {
       verdict: 'fail',
       files: {
         ...cmdline('modprobe.blacklist=kvm-intel'),
+        ...NO_NESTED,
         '/lib/modules/6.12.95/modules.dep': 'kernel/arch/x86/kvm/kvm-intel.ko.xz: \n',
       },
       tree: (tree) => tree.remove('/sys/module/kvm_intel'),

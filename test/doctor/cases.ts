@@ -32,7 +32,11 @@ export const CASES: Readonly<Record<string, Case>> = {
     unknown: denied('/proc/cpuinfo'),
   },
   'kvm.module': {
-    bad: { verdict: 'fail', tree: (tree) => tree.remove('/sys/module/kvm_intel') },
+    bad: {
+      verdict: 'fail',
+      files: noFile('/sys/module/kvm_intel/parameters/nested'),
+      tree: (tree) => tree.remove('/sys/module/kvm_intel'),
+    },
     unknown: { denied: ['/sys/module/kvm_intel'] },
   },
   'kvm.device': {

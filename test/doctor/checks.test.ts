@@ -1,13 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CHECKS } from '../../src/doctor/index.js';
-import { ALSO, CASES, ELSEWHERE } from './all-cases.js';
-import { Patient, type Change } from './patient.js';
-
-async function answerOf(id: string, change: Change | undefined) {
-  using patient = new Patient(change);
-  const findings = await patient.examine({ only: [id] });
-  return findings.find((finding) => finding.id === id);
-}
+import { CASES, ELSEWHERE } from './all-cases.js';
+import { answerOf } from './answer-of.js';
 
 const ids = CHECKS.map(({ id }) => id);
 
@@ -38,15 +32,6 @@ describe.each(Object.entries(CASES))('%s', (id, { ok, bad, unknown }) => {
       expect(finding).toMatchObject({ id, verdict: 'unknown' });
       expect(finding?.why).toMatch(/./);
     });
-  }
-});
-
-it.each(ALSO)('%s, %s: %s', async (id, _, verdict, change) => {
-  const finding = await answerOf(id, change);
-  expect(finding).toMatchObject({ id, verdict });
-  if (verdict === 'warn' || verdict === 'fail') {
-    expect(finding?.remedy).toMatch(/./);
-    expect(finding?.read.length).toBeGreaterThan(0);
   }
 });
 

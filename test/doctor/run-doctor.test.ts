@@ -8,6 +8,7 @@ const WITHOUT_IOMMU: Change = {
   files: {
     '/sys/class/iommu/dmar0/type': null,
     '/sys/firmware/acpi/tables/DMAR': null,
+    '/sys/kernel/iommu_groups/17/type': null,
     '/sys/kernel/iommu_groups/17/reserved_regions': null,
   },
   tree: (tree) => {
@@ -78,10 +79,12 @@ it('takes ids, what they begin with, and globs', async () => {
     'iommu.firmware.intel',
     'iommu.firmware.amd',
     'iommu.firmware.arm',
+    'iommu.firmware.s390',
   ]);
   expect(await ids(['iommu.*'], ['iommu.firmware', 'iommu.[iu]*'])).toEqual([
     'iommu.active',
     'iommu.cmdline',
+    'iommu.configured_vs_running',
   ]);
 });
 

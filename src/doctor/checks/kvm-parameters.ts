@@ -87,14 +87,8 @@ export const kvmNested: HostCheck = {
   about: 'whether guests can run virtual machines of their own, where that is wanted',
   needs: 'host',
   async run({ effects, desired }) {
-    const both = await Promise.all(
-      ['kvm_intel', 'kvm_amd', 'kvm'].map(async (module) => ({
-        module,
-        found: await readParameter(effects, module, 'nested'),
-      })),
-    );
-    const here = both.find(({ found }) => found !== undefined);
-    if (here?.found === undefined) return skip(NO_PARAMETER);
+    const here = await findNested(effects);
+    if (here === undefined) return skip(NO_PARAMETER);
     const { module, found } = here;
     return desired?.kvm?.nested === true && !found.on
       ? warn(
@@ -105,3 +99,12 @@ export const kvmNested: HostCheck = {
       : ok(found.on ? 'they can' : 'they cannot', found.evidence);
   },
 };
+
+/** The parameter of the module that runs: the vendor's on x86, elsewhere KVM's own. */
+async function findNested(effects: HostReads['effects']) {
+  for (const module of ['kvm_intel', 'kvm_amd', 'kvm']) {
+    const found = await readParameter(effects, module, 'nested');
+    if (found !== undefined) return { module, found };
+  }
+  return undefined;
+}

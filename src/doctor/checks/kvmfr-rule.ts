@@ -1,7 +1,7 @@
 import type { HostCheck } from '../check.js';
 import { fail, ok, seen, skip, warn, type Answer } from '../finding.js';
 import { isWanted, readSizes } from '../read-kvmfr.js';
-import { assigned, readUdevLines, type UdevLine } from '../read-udev.js';
+import { assigned, readUdevLines, RULES, type UdevLine } from '../read-udev.js';
 import { FIRST_USER, readIds } from '../read-users.js';
 
 /** It acts on the tag `uaccess`; what comes after it tags in vain (systemd, rules.d/73-seat-late.rules). */
@@ -22,7 +22,11 @@ export const kvmfrRule: HostCheck = {
     const [first] = lines;
     if (first === undefined) {
       return isWanted(await readSizes(reads))
-        ? warn("there is none: the nodes are root's alone", `put ${LINE} into ${OURS}`, ...read)
+        ? warn(
+            "there is none: the nodes are root's alone",
+            `put ${LINE} into ${OURS}`,
+            seen(RULES, 'none'),
+          )
         : skip('nothing asks for kvmfr');
     }
     const users = await readIds(effects, '/etc/passwd');

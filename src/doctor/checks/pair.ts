@@ -1,22 +1,31 @@
 import { NoFitError } from '../../errors.js';
 import { allocatePort, obstacle } from '../../plan/allocate.js';
 import { bootOptionsForHost } from '../../plan/boot-options.js';
+import { orElse } from '../../known.js';
 import { fitOnPort } from '../../plan/fit.js';
+import type { Port } from '../../vm/types.js';
 import type { PairCheck, Subject, VmCheck } from '../check.js';
 import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
 import { numa } from './numa.js';
 
 const NOTHING_TAKEN: ReadonlySet<string> = new Set();
 
+const mechanismOf = ({ mechanism }: Port) => orElse(mechanism, 'unknown');
+
 const hotplug: VmCheck = {
   id: 'vm.hotplug',
-  about: 'whether the VM has a free port that takes hot-plug',
+  about: 'whether the VM has a free port that takes hot-plug, and by which mechanism',
   needs: 'vm',
   async run({ vm, profile }) {
     const judged = vm.ports.map((port) => ({ port, why: obstacle(port, NOTHING_TAKEN) }));
     const free = judged.filter(({ why }) => why === undefined).map(({ port }) => port);
-    const read = judged.slice(0, 16).map(({ port, why }) => seen(`port ${port.id}`, why ?? 'free'));
-    if (free.length > 0) return ok(`${free.length} of ${judged.length} ports are free`, ...read);
+    const read = judged
+      .slice(0, 16)
+      .map(({ port, why }) => seen(`port ${port.id}`, why ?? `free, by ${mechanismOf(port)}`));
+    if (free.length > 0) {
+      const how = [...new Set(free.map(mechanismOf))].join(' and ');
+      return ok(`${free.length} of ${judged.length} ports are free, by ${how} hot-plug`, ...read);
+    }
     const unread = vm.ports.find(
       ({ mechanism, occupants, capacity }) => !mechanism.known && occupants.length < capacity,
     );
