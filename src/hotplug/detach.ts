@@ -1,6 +1,6 @@
 import { reportSteps } from '../engine/index.js';
 import { findDetachTarget } from '../plan/plan-detach.js';
-import type { HotplugProgress } from '../plan/attachment.js';
+import type { Attachment, HotplugProgress } from '../plan/attachment.js';
 import type { HotplugPlan, HotplugStep } from '../plan/steps.js';
 import type { World } from '../plan/world.js';
 import { UnplugRefusedError } from '../engine/step-errors.js';
@@ -37,13 +37,16 @@ export async function detach(
   const patience = session.patience(options);
   const target = await resolveTarget(what, session.environment, () => session.namesInside());
   const first = await session.exclusively(patience, async () => {
-    const looked = await session.reconcile(new RecoveryReport());
+    const before = await readAttachments(session.runner);
+    const report = new RecoveryReport();
+    const looked = await session.reconcile(report);
     const open = await openRemoval(session, target);
     // Going on with it asks the guest again where it may not have heard.
     if (open !== undefined) return session.runner.resume(open);
     const world = await session.world(NO_HOST, looked);
     const plan = planFor(session.runner, target, world, new Set(options.allow));
-    return plan === undefined ? undefined : session.runner.start(plan);
+    if (plan !== undefined) return session.runner.start(plan);
+    return report.finished.find(({ progress }) => isRemovalOf(target, progress.plan, before));
   });
   const since = () => clock.now() - startedAt;
   if (first === undefined) {
@@ -84,17 +87,24 @@ async function openRemoval(
   const attachments = await readAttachments(runner);
   const entries = await runner.entries();
   return entries.find(({ progress }) => {
-    const { scope, subject, steps } = progress.plan;
-    if (scope !== link.key) return false;
+    const { plan } = progress;
+    if (plan.scope !== link.key) return false;
     if (isTakenBack(progress)) {
-      return addsOf(steps).some(({ id, host }) => id === what || host === what);
+      return addsOf(plan.steps).some(({ id, host }) => id === what || host === what);
     }
-    if (subject.kind !== 'detach') return false;
-    const attachment = attachments.find((each) => each.planId === subject.attachment);
-    return (
-      subject.ids.includes(what) || (attachment?.functions.some((fn) => fn.host === what) ?? false)
-    );
+    return isRemovalOf(what, plan, attachments);
   });
+}
+
+function isRemovalOf(
+  what: string,
+  { subject }: HotplugPlan,
+  attachments: readonly Attachment[],
+): boolean {
+  if (subject.kind !== 'detach') return false;
+  if (subject.ids.includes(what)) return true;
+  const attachment = attachments.find(({ planId }) => planId === subject.attachment);
+  return attachment?.functions.some(({ host }) => host === what) ?? false;
 }
 
 async function removed(

@@ -25,6 +25,11 @@ export class RecoveryReport {
     return [...this.#results.values()].filter((result) => result.kind === 'waiting');
   }
 
+  /** What came to its end. */
+  get finished(): readonly HotplugResult[] {
+    return [...this.#results.values()].filter((result) => result.kind === 'done');
+  }
+
   get result(): RecoveryResult {
     const of = (belongs: (kind: HotplugResult['kind']) => boolean) =>
       [...this.#results.values()].filter(({ kind }) => belongs(kind)).map(itemOf);

@@ -24,15 +24,19 @@ const LOST_MS = 1_000;
 
 interface Asked {
   readonly atMs: number;
-  /** A reset came since: on a native port the request is lost, with ACPI it is completed. */
-  readonly lost: boolean;
+  /** When a reset came since: on a native port the request is lost, with ACPI it is completed. */
+  readonly lostAtMs: number | undefined;
+  /** QEMU took no new request although a guest that had heard the last one would be done. */
+  readonly refused: boolean;
 }
 
 /**
  * Asks the guest to release devices, and once more where it cannot have the request any more: a reset loses
  * it on a native port, and a booting Linux throws away what came before its hot-plug drivers, with no
- * event for either. Asking again harms nothing: QEMU refuses what is under way on a native port, and with
- * ACPI it is the same request.
+ * event for either. A request too many would press the attention button of a native port once more, which
+ * takes the first one back. QEMU does not let that happen: from 6.2 on it refuses for five seconds and as
+ * long as the guest blinks; 5.2 refuses for good, whatever has become of the first (measured, resets
+ * included). With ACPI it is the same request.
  */
 export class RemovalRequests {
   readonly #vm: VmLink;
@@ -62,10 +66,10 @@ export class RemovalRequests {
    */
   async ask(id: string, ids: readonly string[] = [id]): Promise<RemovalRequest> {
     for (const each of ids) this.#declined.delete(each);
+    const before = this.#asked.get(id);
     const request = await this.#send(id);
-    const lost = request.kind === 'joined' && this.#asked.get(id)?.lost === true;
     if (request.kind === 'gone') this.#asked.delete(id);
-    else this.#asked.set(id, { atMs: this.#clock.now(), lost });
+    else this.#asked.set(id, this.#note(request, before));
     return request;
   }
 
@@ -73,7 +77,13 @@ export class RemovalRequests {
   dueMs(id: string): number {
     const asked = this.#asked.get(id);
     if (asked === undefined) return 0;
-    return Math.max(0, asked.atMs + (asked.lost ? LOST_MS : HEARD_MS) - this.#clock.now());
+    const pauseMs = asked.lostAtMs === undefined ? HEARD_MS : LOST_MS;
+    return Math.max(0, asked.atMs + pauseMs - this.#clock.now());
+  }
+
+  /** Whether QEMU did not pass the last request on, although the one before has had its time. */
+  wasRefused(id: string): boolean {
+    return this.#asked.get(id)?.refused === true;
   }
 
   /** What is said of ids that have left: another device may get one of them, and it was never asked for. */
@@ -91,8 +101,24 @@ export class RemovalRequests {
     return declined;
   }
 
+  #note({ kind }: RemovalRequest, before: Asked | undefined): Asked {
+    const atMs = this.#clock.now();
+    if (kind !== 'joined' || before === undefined) {
+      return { atMs, lostAtMs: undefined, refused: false };
+    }
+    const { lostAtMs } = before;
+    if (lostAtMs !== undefined && atMs < lostAtMs + HEARD_MS) {
+      return { atMs, lostAtMs, refused: false };
+    }
+    const refused = before.refused || lostAtMs !== undefined || atMs >= before.atMs + HEARD_MS;
+    return { atMs, lostAtMs: undefined, refused };
+  }
+
   #forgetAsking(): void {
-    for (const id of this.#asked.keys()) this.#asked.set(id, { atMs: -Infinity, lost: true });
+    const lostAtMs = this.#clock.now();
+    for (const id of this.#asked.keys()) {
+      this.#asked.set(id, { atMs: -Infinity, lostAtMs, refused: false });
+    }
   }
 
   async #send(id: string): Promise<RemovalRequest> {

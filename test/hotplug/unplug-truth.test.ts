@@ -186,6 +186,42 @@ it('waits out a guest that is powering the slot on', async () => {
   expect(world.snapshot()).toBe(before);
 });
 
+it('says of a removal that ended meanwhile what it was, by its id', async () => {
+  const world = worldOf({});
+  await operate(world, (vm) => vm.attach({ device: ACCELERATOR, wait: 'placed' }));
+  await operate(world, (vm) => vm.attach({ emulate: { driver: 'pci-testdev' }, id: 'd0' }));
+  for (const [name, removals] of [
+    [ACCELERATOR, RELEASED],
+    ['d0', [{ id: 'd0', state: 'unplugged' }]],
+  ] as const) {
+    world.vm().machine.stop();
+    await operate(world, (vm) => vm.detach(name, { timeoutMs: 1_000 }));
+    world.vm().machine.cont();
+    await world.run(after(world, 1_000));
+    expect(await operate(world, (vm) => vm.detach(name))).toMatchObject({ removals });
+  }
+});
+
+it.each([
+  ['', false],
+  [', not after a reset either', true],
+])('says so where QEMU asks the guest no second time%s', async (_, resets) => {
+  const world = worldOf({ hotplug: 'native', guest: GUESTS.refusing });
+  await operate(world, (vm) => vm.attach({ emulate: { driver: 'pci-testdev' }, id: 'd0' }));
+  resetMachine(world.vm().machine, false);
+  await world.run(after(world, 5_000));
+  const detaching = operate(world, (vm) => vm.detach('d0', { timeoutMs: 12_000 }));
+  const device = world.vm().machine.find('d0');
+  while (device?.unplugLatchMs === undefined) await after(world, 1);
+  // As QEMU 5.2 does of every request, and later versions of one from before the VM ran.
+  device.unplugLatchMs = 0;
+  if (resets) resetMachine(world.vm().machine, false);
+  expect(await detaching).toMatchObject({
+    removals: [{ id: 'd0', state: 'pending' }],
+    pending: expect.stringContaining('QEMU refuses to ask for d0 again') as unknown,
+  });
+});
+
 it('ends an ACPI request that no guest heard with a reset of the VM', async () => {
   const world = worldOf({ guest: GUESTS.absent });
   await operate(world, (vm) => vm.attach({ device: ACCELERATOR }));

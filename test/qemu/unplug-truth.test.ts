@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { createEnvironment, openVm, type Departure, type Vm } from '../../src/index.js';
-import { bootGuest, rootPort, type Guest } from '../support/qemu.js';
+import { bootGuest, rootPort, startQemu, type Guest } from '../support/qemu.js';
 
 const RNG = { driver: 'virtio-rng-pci' };
 const UNPLUGGED = { removals: [{ id: 'd0', state: 'unplugged' }], pending: undefined };
@@ -86,5 +86,38 @@ describe.each(['acpi', 'native'] as const)('%s hot-plug', (hotplug) => {
     await guest.qmp.execute('system_reset');
     if (hotplug === 'acpi') await guest.qmp.execute('cont');
     expect(await detaching).toMatchObject(UNPLUGGED);
+  });
+});
+
+it('waits until a migration is over, and adds nothing meanwhile', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'qmplug-'));
+  onTestFinished(() => {
+    rmSync(directory, { recursive: true });
+  });
+  const environment = createEnvironment({ stateDir: directory, runDir: directory });
+  const args = [rootPort('rp0', 2), rootPort('rp1', 3)].flat();
+  await using qemu = await startQemu({ hotplug: 'native', args });
+  await using vm = await openVm(qemu.qmpPath, { environment });
+  await vm.attach({ emulate: RNG, id: 'd0' });
+  await qemu.qmp.execute('migrate-set-parameters', { 'max-bandwidth': 4_096 });
+  await qemu.qmp.execute('migrate', { uri: 'exec:cat >/dev/null' });
+  const migration = async () =>
+    ((await qemu.qmp.execute('query-migrate')) as { readonly status: string }).status;
+  await expect.poll(migration, { timeout: 10_000, interval: 20 }).toBe('active');
+
+  await expect(vm.attach({ emulate: RNG, id: 'd1' })).rejects.toMatchObject({
+    message: expect.stringContaining('device_add not allowed while migrating') as unknown,
+    remedy: expect.stringContaining('migration') as unknown,
+  });
+  const detached = await vm.detach('d0', { timeoutMs: 1_000 });
+  expect(detached).toMatchObject({ removals: [{ id: 'd0', state: 'pending' }] });
+  expect(detached.pending).toContain('device_del not allowed while migrating');
+  const waiting = vm.detach('d0', PATIENCE);
+  await qemu.qmp.execute('migrate_cancel');
+  expect(await waiting).toMatchObject(UNPLUGGED);
+  const { ports, attachments } = await vm.inspect();
+  expect({ ports: ports.map(({ state }) => state), attachments }).toEqual({
+    ports: ['free', 'free'],
+    attachments: [],
   });
 });

@@ -57,7 +57,7 @@ export const detachScenarios = [
       }),
       detachAtOnce('d0', { removals: ['d0 pending'], steps: ASKED, pending: true }),
       reset('DEVICE_DELETED d0'),
-      detachAtOnce('d0', { removals: ['d0 released'] }),
+      detachAtOnce('d0', { removals: ['d0 unplugged'], steps: REMOVED }),
       status({ ports: { rp0: 'free', rp1: 'free' } }),
     ],
     events: ['RESET', 'DEVICE_DELETED d0'],

@@ -77,7 +77,7 @@ const pcScenarios = [
       pending('d1'),
       attach('d2', { error: 'PORT_OCCUPIED' }, { port: 'pb0.7' }),
       reset('DEVICE_DELETED d1'),
-      detachAtOnce('d1', { removals: ['d1 released'] }),
+      detachAtOnce('d1', { removals: ['d1 unplugged'], steps: REMOVED }),
       attach('d2', { attached: ['d2 on pb0.7'], steps: ADDED }, { port: 'pb0.7' }),
     ],
     events: ['RESET', 'DEVICE_DELETED d1'],
@@ -412,7 +412,7 @@ const zpciScenarios = [
         pending: true,
       }),
       reset('DEVICE_DELETED d0'),
-      detachAtOnce('d0', { removals: ['d0 released'] }),
+      detachAtOnce('d0', { removals: ['d0 unplugged', 'zpci_d0 unplugged'], steps: REMOVED }),
       attach(
         'd0',
         { attached: ['d0 on pci.0.0 at 0001:00:00.0, 0 of 3 BARs placed'], steps: ADDED },

@@ -19,7 +19,7 @@ export const awaitRemoval: StepHandler<AwaitRemoval, StepContext> = {
     }
     if (remains.kind === 'held') return { waiting: remains.why };
     await askAgain(step, context);
-    const silent = await whyStill(context);
+    const silent = await whyStill(step, context);
     return { waiting: silent === undefined ? remains.why : `${remains.why}; ${silent}` };
   },
 
@@ -53,10 +53,16 @@ function nextAskMs({ asks = [] }: AwaitRemoval, { removals }: StepContext): numb
 }
 
 /** Why a guest cannot answer, where that can be seen. */
-async function whyStill({ vm }: StepContext): Promise<string | undefined> {
+async function whyStill(
+  { asks = [] }: AwaitRemoval,
+  { vm, removals }: StepContext,
+): Promise<string | undefined> {
   if (await vm.isGone()) return undefined;
   const { running, status } = await queryStatus(await vm.session());
-  return running ? undefined : `the VM is ${status}, so its guest cannot answer`;
+  if (!running) return `the VM is ${status}, so its guest cannot answer`;
+  const refused = asks.filter((id) => removals.wasRefused(id));
+  if (refused.length === 0) return undefined;
+  return `QEMU refuses to ask for ${refused.join(', ')} again; the guest can still switch the slot off itself`;
 }
 
 /** What still speaks against "gone". */
