@@ -5,7 +5,7 @@ import { deviceOf } from '../plan/added-device.js';
 import type { AddDevice } from '../plan/steps.js';
 import { isInPort } from '../vm/port-of.js';
 import { readVmSnapshot } from '../vm/snapshot.js';
-import type { Port, VmSnapshot } from '../vm/types.js';
+import type { VmSnapshot } from '../vm/types.js';
 import type { VmLink } from './vm-link.js';
 
 /** What was seen of the VM. */
@@ -76,16 +76,9 @@ export class LastLook {
   add(added: readonly AddDevice[]): void {
     const vm = this.#kept?.vm;
     // QEMU makes a zpci of its own along with a device of an s390x VM.
-    const isWhole = vm !== undefined && vm.channels === undefined && !sharesWindows(vm, added);
+    const isWhole = vm !== undefined && vm.channels === undefined;
     this.#kept = this.#kept && isWhole ? { ...this.#kept, vm: withAdded(vm, added) } : undefined;
   }
-}
-
-/** Whether windows that other ports share have less room now. */
-function sharesWindows({ ports }: VmSnapshot, added: readonly AddDevice[]): boolean {
-  const isShared = ({ busPath, takenSpans }: Port) =>
-    takenSpans !== undefined && added.some((step) => step.busPath === busPath);
-  return ports.some(isShared);
 }
 
 /** The VM with devices whose place was verified when they were added. */

@@ -31,17 +31,28 @@ const withBar = (id: string, mib: number) => ({
   wait: 'placed' as const,
 });
 
-it('judges a slot of a bridge by what its neighbours leave of the windows', async () => {
+it('tells of one that its neighbours left no room, where the look was older than they are', async () => {
   const world = worldWithBridge();
   await operate(world, async (vm) => {
-    await vm.attach(withBar('a', 1));
-    const beside = { code: 'NO_WINDOW', message: expect.stringContaining('beside') as unknown };
-    await expect(vm.attach(withBar('b', 2))).rejects.toMatchObject(beside);
-    await vm.attach(withBar('b', 1));
-    await expect(vm.attach(withBar('c', 1))).rejects.toMatchObject(beside);
-    await vm.detach('a');
-    await vm.attach(withBar('c', 1));
+    await vm.attach(withBar('a', 2));
+    const { emulate, id } = withBar('b', 2);
+    const { warnings } = await vm.attach({ emulate, id });
+    expect(warnings).toMatchObject([
+      { code: 'no-window', message: expect.stringContaining('beside') as unknown },
+    ]);
   });
+});
+
+it('judges a slot of a bridge by what its neighbours leave of the windows', async () => {
+  const world = worldWithBridge();
+  const attach = (id: string, mib: number) => operate(world, (vm) => vm.attach(withBar(id, mib)));
+  const beside = { code: 'NO_WINDOW', message: expect.stringContaining('beside') as unknown };
+  await attach('a', 1);
+  await expect(attach('b', 2)).rejects.toMatchObject(beside);
+  await attach('b', 1);
+  await expect(attach('c', 1)).rejects.toMatchObject(beside);
+  await operate(world, (vm) => vm.detach('a'));
+  await attach('c', 1);
   expect(['a', 'b', 'c'].map((id) => world.vm().machine.find(id) !== undefined)).toEqual([
     false,
     true,
