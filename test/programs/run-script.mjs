@@ -6,12 +6,13 @@
  * @typedef {{ write: string, data: string }
  *   | { state: string }
  *   | { vfs: string }
+ *   | { read: string }
  *   | { exists: string }} ScriptLine
  */
 
 /**
  * Runs a script and tells what each line yielded: `ok` or the errno of a write, driver and override of a function,
- * number of VFs and autoprobe of a PF, `yes` or `no`.
+ * number of VFs and autoprobe of a PF, what a file says or the errno of reading it, `yes` or `no`.
  *
  * @param {import('../../src/host/effects.js').HostEffects} effects
  * @param {readonly ScriptLine[]} lines
@@ -33,6 +34,8 @@ export async function runScript(effects, lines, places) {
         () => 'none',
       );
       results.push(`${driver} ${await text(`${device(line.state)}/driver_override`)}`);
+    } else if ('read' in line) {
+      results.push(await text(fill(line.read)).catch(errnoFrom));
     } else if ('vfs' in line) {
       const [count, autoprobe] = [
         await text(`${device(line.vfs)}/sriov_numvfs`),
@@ -53,6 +56,11 @@ async function errnoOf(promise) {
     await promise;
     return 'ok';
   } catch (error) {
-    return /** @type {{ errno?: string }} */ (error).errno ?? String(error);
+    return errnoFrom(error);
   }
+}
+
+/** @param {unknown} error */
+function errnoFrom(error) {
+  return /** @type {{ errno?: string }} */ (error).errno ?? String(error);
 }

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { createWorld, nicFunction, portFunction } from '../../src/simulator/index.js';
+import { createWorld, nicFunction, portFunction, type World } from '../../src/simulator/index.js';
 import { runScript } from '../programs/run-script.mjs';
-import { KERNEL_SCRIPTS } from '../support/kernel-scripts.js';
+import {
+  KERNEL_SCRIPTS,
+  WHILE_HELD,
+  OF_THE_IOMMU,
+  type KernelScript,
+} from '../support/kernel-scripts.js';
 
 const PLACES = {
   nic: '0000:00:07.0',
@@ -11,13 +16,16 @@ const PLACES = {
   sriov: '0000:01:00.0',
   vf0: '0000:01:00.1',
   missing: '0000:00:1e.7',
+  pair0: '0000:02:00.0',
+  pair1: '0000:02:00.1',
+  iommu: '0000:00:02.0',
 };
 
 /** The nested lab's host, as far as the scripts go. The same scripts run on the real one in test/lab. */
 const host = {
-  loadedModules: ['vfio-pci'],
+  loadedModules: ['vfio-pci', 'pci-stub'],
   functions: [
-    nicFunction({ bdf: PLACES.nic, group: 7 }),
+    { ...nicFunction({ bdf: PLACES.nic, group: 7 }), resetMethods: ['pm'] },
     {
       bdf: PLACES.testdev,
       group: 6,
@@ -26,6 +34,9 @@ const host = {
       classCode: 0x00ff00,
     },
     portFunction({ bdf: PLACES['pair-port'], group: 9 }),
+    { ...nicFunction({ bdf: PLACES.pair0, group: 10, parent: PLACES['pair-port'] }), driver: null },
+    { ...nicFunction({ bdf: PLACES.pair1, group: 10, parent: PLACES['pair-port'] }), driver: null },
+    { bdf: PLACES.iommu, vendorId: 0x1022, deviceId: 0x1419, classCode: 0x080600 },
     portFunction({ bdf: '0000:00:0b.0', group: 11 }),
     {
       bdf: PLACES.sriov,
@@ -43,14 +54,32 @@ const host = {
   },
 };
 
+/** Runs a script, and expects of each line what the script says, and of the host that it is as it was. */
+async function expectOf({ lines }: KernelScript, world: World) {
+  const { effects } = world.startController();
+  const before = world.snapshot();
+  const script = lines.map(([line]) => line);
+  const yielded = await world.run(runScript(effects, script, PLACES));
+  expect(script.map((line, index) => [line, yielded[index]])).toEqual(lines);
+  expect(world.snapshot()).toBe(before);
+}
+
 describe('the simulated kernel does what Linux does', () => {
-  it.each(KERNEL_SCRIPTS)('$name', async ({ lines }) => {
+  it.each([...KERNEL_SCRIPTS, OF_THE_IOMMU])('$name', async (script) => {
+    await expectOf(script, createWorld({ seed: 1, host }));
+  });
+
+  it(WHILE_HELD.name, async () => {
     const world = createWorld({ seed: 1, host });
     const { effects } = world.startController();
-    const before = world.snapshot();
-    const script = lines.map(([line]) => line);
-    const yielded = await world.run(runScript(effects, script, PLACES));
-    expect(script.map((line, index) => [line, yielded[index]])).toEqual(lines);
-    expect(world.snapshot()).toBe(before);
+    const device = `/sys/bus/pci/devices/${PLACES.pair0}`;
+    await world.run(effects.write(`${device}/driver_override`, 'vfio-pci'));
+    await world.run(effects.write('/sys/bus/pci/drivers_probe', PLACES.pair0));
+    const { pid } = world.vm().process;
+    const pair0 = world.kernel.find(PLACES.pair0);
+    if (pair0 === undefined) throw new Error('no pair0');
+    world.kernel.vfio.openGroup(pid, 10);
+    world.kernel.vfio.openDevice(pid, pair0);
+    await expectOf(WHILE_HELD, world);
   });
 });

@@ -14,6 +14,7 @@ const write = (path: string, data: string, yields = 'ok') =>
 const state = (device: string, yields: string) => [{ state: device }, yields] as const;
 const vfs = (device: string, yields: string) => [{ vfs: device }, yields] as const;
 const exists = (path: string, yields: 'yes' | 'no') => [{ exists: path }, yields] as const;
+const read = (path: string, yields: string) => [{ read: path }, yields] as const;
 
 const override = (device: string, name: string) => write(of(device, 'driver_override'), name);
 const unbind = (device: string) => write(of(device, 'driver/unbind'), `{${device}}`);
@@ -22,11 +23,12 @@ const bind = (driver: string, device: string, yields = 'ok') =>
   write(`${DRIVERS}/${driver}/bind`, `{${device}}`, yields);
 const MTTY = '/sys/class/mdev_bus/mtty/mdev_supported_types';
 const UUID = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
+const TWELVE = Array.from({ length: 12 }, (_, index) => `${UUID.slice(0, -2)}${index + 20}`);
 
 /**
- * Each leaves the host as it found it. `nic` is on e1000e, `testdev` has no driver at all, `pair-port` is a bridge on
- * pcieport, `sriov` an NVMe PF with up to four VFs of which `vf0` is the first, `missing` no device. The mdev parent
- * `mtty` is there, and vfio-pci loaded.
+ * Each leaves the host as it found it. `nic` is on e1000e and can be reset by `pm` alone, `testdev` has no driver
+ * at all, `pair-port` is a bridge on pcieport, `sriov` an NVMe PF with up to four VFs of which `vf0` is the first,
+ * `missing` no device. The mdev parent `mtty` is there, vfio-pci and pci-stub are loaded, uio_pci_generic is not.
  */
 export const KERNEL_SCRIPTS: readonly KernelScript[] = [
   {
@@ -48,6 +50,20 @@ export const KERNEL_SCRIPTS: readonly KernelScript[] = [
       write(PROBE, '{missing}', 'ENODEV'),
       write(of('missing', 'driver_override'), 'x', 'ENOENT'),
     ],
+  },
+  {
+    name: 'an address is written as the kernel writes it, with a newline or without',
+    lines: [
+      write(PROBE, '{nic}\n'),
+      write(PROBE, '{nic} ', 'ENODEV'),
+      write(PROBE, ' {nic}', 'ENODEV'),
+      write(PROBE, '{nic}\n\n', 'ENODEV'),
+      write(PROBE, '00:07.0', 'ENODEV'),
+    ],
+  },
+  {
+    name: 'a driver that is not loaded has no files',
+    lines: [bind('uio_pci_generic', 'testdev', 'ENOENT')],
   },
   {
     name: 'only the driver that has a device can be told to let go of it',
@@ -77,6 +93,12 @@ export const KERNEL_SCRIPTS: readonly KernelScript[] = [
     name: 'an override has a length',
     lines: [
       write(of('nic', 'driver_override'), 'x'.repeat(4096), 'EINVAL'),
+      write(of('nic', 'driver_override'), 'x'.repeat(4095), 'EINVAL'),
+      state('nic', 'e1000e (null)'),
+      write(of('nic', 'driver_override'), 'x'.repeat(4094)),
+      write(of('nic', 'driver_override'), 'one\ntwo'),
+      state('nic', 'e1000e one'),
+      override('nic', '\n'),
       state('nic', 'e1000e (null)'),
     ],
   },
@@ -85,7 +107,12 @@ export const KERNEL_SCRIPTS: readonly KernelScript[] = [
     lines: [
       override('pair-port', 'vfio-pci'),
       bind('vfio-pci', 'pair-port', 'EBUSY'),
+      unbind('pair-port'),
+      bind('vfio-pci', 'pair-port', 'EINVAL'),
+      probe('pair-port'),
+      state('pair-port', 'none vfio-pci'),
       override('pair-port', '\n'),
+      probe('pair-port'),
       state('pair-port', 'pcieport (null)'),
     ],
   },
@@ -114,18 +141,60 @@ export const KERNEL_SCRIPTS: readonly KernelScript[] = [
       write(`${DRIVERS}/pci-stub/new_id`, '1b36 0005', 'EEXIST'),
       write(`${DRIVERS}/pci-stub/remove_id`, '1b36 0005'),
       write(`${DRIVERS}/pci-stub/remove_id`, '1b36 0005', 'ENODEV'),
+      write(`${DRIVERS}/pci-stub/new_id`, '1b36', 'EINVAL'),
+      write(`${DRIVERS}/pci-stub/remove_id`, 'none', 'EINVAL'),
+      write(`${DRIVERS}/e1000e/new_id`, '8086 10d3', 'EEXIST'),
+      write(`${DRIVERS}/e1000e/remove_id`, '8086 10d3', 'ENODEV'),
       unbind('testdev'),
       state('testdev', 'none (null)'),
+    ],
+  },
+  {
+    name: 'a function that was removed comes back without its override, on its own driver',
+    lines: [
+      write(of('nic', 'remove'), 'yes', 'EINVAL'),
+      write(of('nic', 'remove'), '0'),
+      override('nic', 'vfio-pci'),
+      state('nic', 'e1000e vfio-pci'),
+      write(of('nic', 'remove'), '1'),
+      exists(of('nic', 'vendor'), 'no'),
+      bind('vfio-pci', 'nic', 'ENODEV'),
+      write('/sys/bus/pci/rescan', 'yes', 'EINVAL'),
+      write('/sys/bus/pci/rescan', '0'),
+      exists(of('nic', 'vendor'), 'no'),
+      write('/sys/bus/pci/rescan', '1'),
+      state('nic', 'e1000e (null)'),
+    ],
+  },
+  {
+    name: 'a reset has methods, of which only those of the device can be chosen',
+    lines: [
+      read(of('nic', 'reset_method'), 'pm'),
+      write(of('nic', 'reset_method'), 'flr', 'EINVAL'),
+      write(of('nic', 'reset_method'), 'pm bus', 'EINVAL'),
+      write(of('nic', 'reset_method'), 'none-such', 'EINVAL'),
+      write(of('nic', 'reset_method'), 'pm'),
+      write(of('nic', 'reset_method'), 'default'),
+      read(of('nic', 'reset_method'), 'pm'),
+      write(of('nic', 'reset'), '0', 'EINVAL'),
+      write(of('nic', 'power/control'), 'sometimes', 'EINVAL'),
+      write(of('nic', 'd3cold_allowed'), 'no', 'EINVAL'),
+      write(of('nic', 'd3cold_allowed'), '2'),
+      read(of('nic', 'd3cold_allowed'), '1'),
     ],
   },
   {
     name: 'the number of virtual functions changes by way of none',
     lines: [
       write(of('sriov', 'sriov_numvfs'), 'many', 'EINVAL'),
+      write(of('sriov', 'sriov_numvfs'), '-1', 'EINVAL'),
+      write(of('sriov', 'sriov_numvfs'), '65535', 'ERANGE'),
+      write(of('sriov', 'sriov_numvfs'), '65536', 'EINVAL'),
+      write(of('sriov', 'sriov_drivers_autoprobe'), 'maybe', 'EINVAL'),
       write(of('sriov', 'sriov_numvfs'), '5', 'ERANGE'),
       write(of('sriov', 'sriov_numvfs'), '0'),
-      write(of('sriov', 'sriov_drivers_autoprobe'), '0'),
-      write(of('sriov', 'sriov_numvfs'), '2'),
+      write(of('sriov', 'sriov_drivers_autoprobe'), 'off'),
+      write(of('sriov', 'sriov_numvfs'), '0x2\n'),
       vfs('sriov', '2 0'),
       state('vf0', 'none (null)'),
       write(of('sriov', 'sriov_numvfs'), '2'),
@@ -171,15 +240,78 @@ export const KERNEL_SCRIPTS: readonly KernelScript[] = [
     ],
   },
   {
+    name: 'VFIO makes no virtual functions of a physical one that it has',
+    lines: [
+      override('sriov', 'vfio-pci'),
+      unbind('sriov'),
+      bind('vfio-pci', 'sriov'),
+      write(of('sriov', 'sriov_numvfs'), '1', 'ENOENT'),
+      write(of('sriov', 'sriov_numvfs'), '0'),
+      override('sriov', '\n'),
+      unbind('sriov'),
+      bind('nvme', 'sriov'),
+      state('sriov', 'nvme (null)'),
+    ],
+  },
+  {
     name: 'a mediated device has a UUID that nothing else has, and a group with a node',
     lines: [
       write(`${MTTY}/mtty-2/create`, 'not-a-uuid', 'EINVAL'),
       write(`${MTTY}/mtty-2/create`, UUID),
       exists(`/sys/bus/mdev/devices/${UUID}/iommu_group`, 'yes'),
       write(`${MTTY}/mtty-1/create`, UUID, 'EEXIST'),
+      read(`${MTTY}/mtty-1/available_instances`, '22'),
+      read(`${MTTY}/mtty-2/available_instances`, '11'),
+      write(`/sys/bus/mdev/devices/${UUID}/remove`, 'yes', 'EINVAL'),
+      write(`/sys/bus/mdev/devices/${UUID}/remove`, '0'),
       write(`/sys/bus/mdev/devices/${UUID}/remove`, '1'),
       exists(`/sys/bus/mdev/devices/${UUID}`, 'no'),
       write(`/sys/bus/mdev/devices/${UUID}/remove`, '1', 'ENOENT'),
     ],
   },
+  {
+    name: 'a parent gives no more than it has',
+    lines: [
+      ...TWELVE.map((uuid) => write(`${MTTY}/mtty-2/create`, uuid)),
+      read(`${MTTY}/mtty-1/available_instances`, '0'),
+      write(`${MTTY}/mtty-1/create`, UUID, 'ENOSPC'),
+      ...TWELVE.map((uuid) => write(`/sys/bus/mdev/devices/${uuid}/remove`, '1')),
+      read(`${MTTY}/mtty-1/available_instances`, '24'),
+    ],
+  },
 ];
+
+/** While a VM has `pair0`, whose group it shares with `pair1`, which has no driver. */
+export const WHILE_HELD: KernelScript = {
+  name: 'a group that a VM has is for drivers that leave DMA alone',
+  lines: [
+    state('pair0', 'vfio-pci vfio-pci'),
+    write(PROBE, '{pair1}', 'EINVAL'),
+    state('pair1', 'none (null)'),
+    bind('e1000e', 'pair1', 'EBUSY'),
+    override('pair1', 'pci-stub'),
+    bind('pci-stub', 'pair1'),
+    state('pair1', 'pci-stub pci-stub'),
+    unbind('pair1'),
+    override('pair1', 'vfio-pci'),
+    probe('pair1'),
+    state('pair1', 'vfio-pci vfio-pci'),
+    unbind('pair1'),
+    override('pair1', '\n'),
+    state('pair1', 'none (null)'),
+  ],
+};
+
+/** `iommu` is the function of an AMD IOMMU itself. */
+export const OF_THE_IOMMU: KernelScript = {
+  name: 'the function of an AMD IOMMU is in no group, and no driver may have it',
+  lines: [
+    exists(of('iommu', 'iommu_group'), 'no'),
+    override('iommu', 'vfio-pci'),
+    bind('vfio-pci', 'iommu', 'ENODEV'),
+    probe('iommu'),
+    state('iommu', 'none vfio-pci'),
+    override('iommu', '\n'),
+    state('iommu', 'none (null)'),
+  ],
+};

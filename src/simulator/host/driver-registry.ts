@@ -1,9 +1,11 @@
 import type { HostConfig } from './config.js';
-import { isVfioDriver, moduleOf, type Driver } from './drivers.js';
+import { idText, isVfioDriver, moduleOf, type Driver } from './drivers.js';
 import { KernelError } from './errno.js';
 
-/** Drivers that are there from boot, whatever is loaded. Source: Debian's 6.12 configuration. */
-const BUILT_IN = ['pcieport', 'pci-stub', 'shpchp'];
+/** Drivers that are there from boot, whatever is loaded. Source: Debian's 6.1 and 6.12 configurations. */
+const BUILT_IN = ['pcieport', 'shpchp'];
+/** Modules of every kernel with a PCI driver that no device calls for. */
+const STUBS = ['pci-stub'];
 const VFIO_PARTS = ['vfio', 'vfio_iommu_type1', 'vfio_pci_core'];
 /** The ids that new_id and remove_id take: vendor and device in hexadecimal. */
 const PCI_ID = /^\s*([0-9a-f]{1,4})\s+([0-9a-f]{1,4})(?:\s|$)/i;
@@ -13,13 +15,20 @@ export class DriverRegistry {
   readonly #drivers = new Map<string, Driver>();
   readonly #loaded = new Set<string>();
   readonly #available: ReadonlySet<string>;
+  /** `driver vendor device`: what the drivers' own tables name. */
+  readonly #ownIds: ReadonlySet<string>;
 
   constructor(config: HostConfig) {
     const native = (config.functions ?? []).flatMap((fn) =>
       [fn.nativeDriver, fn.driver, fn.sriov?.vfDriver].filter((name) => typeof name === 'string'),
     );
-    const names = [...VFIO_PARTS, 'vfio_pci', ...native, ...(config.modules ?? [])];
+    const names = [...VFIO_PARTS, 'vfio_pci', ...STUBS, ...native, ...(config.modules ?? [])];
     this.#available = new Set(names.map(moduleOf));
+    this.#ownIds = new Set(
+      (config.functions ?? []).flatMap(({ nativeDriver, vendorId, deviceId }) =>
+        nativeDriver === undefined ? [] : `${nativeDriver} ${idText(vendorId, deviceId)}`,
+      ),
+    );
     for (const name of BUILT_IN) this.#add(name);
     for (const name of native) if (!isVfioDriver(name)) this.#add(name);
     for (const name of config.loadedModules ?? []) this.load(name);
@@ -57,13 +66,16 @@ export class DriverRegistry {
       for (const part of VFIO_PARTS) this.#loaded.add(part);
       this.#add(driver);
     }
+    for (const stub of STUBS) if (moduleOf(stub) === module) this.#add(stub);
     return true;
   }
 
-  /** @throws {KernelError} `EEXIST` when the driver has the id, `EINVAL` for no id. */
+  /** @throws {KernelError} `EEXIST` when the driver has the id, by itself or added; `EINVAL` for no id. */
   addId(driverName: string, data: string): void {
     const [driver, id] = this.#parseId(driverName, data);
-    if (driver.dynamicIds.has(id)) throw new KernelError('EEXIST');
+    if (driver.dynamicIds.has(id) || this.#ownIds.has(`${driverName} ${id}`)) {
+      throw new KernelError('EEXIST');
+    }
     driver.dynamicIds.add(id);
   }
 
@@ -79,6 +91,6 @@ export class DriverRegistry {
     if (driver === undefined || vendor === undefined || device === undefined) {
       throw new KernelError('EINVAL');
     }
-    return [driver, `${parseInt(vendor, 16).toString(16)} ${parseInt(device, 16).toString(16)}`];
+    return [driver, idText(parseInt(vendor, 16), parseInt(device, 16))];
   }
 }

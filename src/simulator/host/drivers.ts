@@ -46,8 +46,8 @@ export function moduleOf(driver: string): string {
 }
 
 /** Ids as new_id takes them, without leading zeros. */
-function idOf({ config }: PciFunction): string {
-  return `${config.vendorId.toString(16)} ${config.deviceId.toString(16)}`;
+export function idText(vendorId: number, deviceId: number): string {
+  return `${vendorId.toString(16)} ${deviceId.toString(16)}`;
 }
 
 /**
@@ -55,8 +55,11 @@ function idOf({ config }: PciFunction): string {
  * then its id table no longer matters. Source: pci_match_device, Linux 6.12.
  */
 export function driverMatches(driver: Driver, fn: PciFunction): boolean {
+  // iommu_init_pci (drivers/iommu/amd/init.c, Linux 6.1) keeps every driver from the IOMMU's own function.
+  if (fn.config.classCode >>> 8 === 0x0806) return false;
   if (fn.driverOverride !== undefined) return fn.driverOverride === driver.name;
-  return driver.dynamicIds.has(idOf(fn)) || fn.config.nativeDriver === driver.name;
+  const { vendorId, deviceId, nativeDriver } = fn.config;
+  return nativeDriver === driver.name || driver.dynamicIds.has(idText(vendorId, deviceId));
 }
 
 export interface ProbeContext {

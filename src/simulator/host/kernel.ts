@@ -5,12 +5,20 @@ import { compareBdf, toBdf, type Bdf } from '../../pci/pci-address.js';
 import type { Trace } from '../trace.js';
 import type { FunctionConfig, HostConfig, ProcessConfig } from './config.js';
 import { DriverRegistry } from './driver-registry.js';
-import { driverMatches, isVfioDriver, moduleOf, probe, type Driver } from './drivers.js';
+import {
+  driverMatches,
+  isVfioDriver,
+  managesDma,
+  moduleOf,
+  probe,
+  type Driver,
+} from './drivers.js';
 import { KernelError } from './errno.js';
 import { Mdevs } from './mdev.js';
 import { createFunction, isBridge, type PciFunction } from './pci-function.js';
 import { ProcessTable, type Process } from './processes.js';
 import { newVfSettings, readNumVfs, virtualFunction } from './sriov.js';
+import { sysfsText } from './sysfs-text.js';
 import { Vfio, type DeviceNode } from './vfio.js';
 
 /** driver_set_override refuses a page and more, and sysfs hands over at most a page. */
@@ -151,7 +159,7 @@ export class Kernel {
 
   /** @throws {KernelError} `ENODEV`, as a driver's file answers for a device it does not find. */
   #require(text: string): PciFunction {
-    const fn = this.find(text.trim());
+    const fn = this.find(sysfsText(text));
     if (fn === undefined) throw new KernelError('ENODEV');
     return fn;
   }
@@ -181,13 +189,28 @@ export class Kernel {
     });
   }
 
-  /** `drivers_probe`: succeeds whether or not a driver took the device. */
+  /**
+   * `drivers_probe`: succeeds whether or not a driver took the device. Only where VFIO has the group it says so of a
+   * driver that would have: really_probe hands on what configuring DMA yields, unlike what the driver's own probe
+   * does, and drivers_probe_store makes EINVAL of it (drivers/base/dd.c and bus.c, Linux 6.1).
+   */
   probeDrivers(text: string): Promise<void> {
     const fn = this.#require(text);
     return fn.lock.run(() => {
       this.#mustExist(fn);
       this.#attach(fn);
+      if (this.#isKeptByVfio(fn)) throw new KernelError('EINVAL');
     });
+  }
+
+  #isKeptByVfio(fn: PciFunction): boolean {
+    const { group } = fn.config;
+    if (fn.driver !== undefined || group === undefined || this.vfio.ownerOf(group) === undefined) {
+      return false;
+    }
+    return [...this.drivers.values()].some(
+      (driver) => driverMatches(driver, fn) && !managesDma(driver.name),
+    );
   }
 
   /** Tries the drivers in order of registration, as the core does, and tells nobody. */

@@ -52,15 +52,16 @@ export class Mdevs {
   }
 
   /**
-   * `create`. Source: create_store, drivers/vfio/mdev/mdev_sysfs.c.
+   * `create`. Source: create_store, drivers/vfio/mdev/mdev_sysfs.c; for a parent that counts its units itself,
+   * mtty_init_dev, samples/vfio-mdev/mtty.c, Linux 6.1.
    *
-   * @throws {KernelError} `EINVAL` for no UUID, `EEXIST`, `EUSERS` when none is left.
+   * @throws {KernelError} `EINVAL` for no UUID, `EEXIST`, `ENOSPC` when none is left.
    */
   create(parent: string, type: string, data: string, freeGroup: number): void {
     const uuid = data.trim().toLowerCase();
     if (!UUID.test(uuid)) throw new KernelError('EINVAL');
     if (this.#mdevs.has(uuid)) throw new KernelError('EEXIST');
-    if (this.available(parent, type) === 0) throw new KernelError('EUSERS');
+    if (this.available(parent, type) === 0) throw new KernelError('ENOSPC');
     const fn: PciFunction = {
       ...createFunction({
         bdf: '0000:00:00.0',

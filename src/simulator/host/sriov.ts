@@ -3,6 +3,7 @@ import { formatBdf, parseBdf, type Bdf } from '../../pci/pci-address.js';
 import type { FunctionConfig } from './config.js';
 import { KernelError } from './errno.js';
 import type { PciFunction } from './pci-function.js';
+import { sysfsNumber } from './sysfs-text.js';
 
 /** What a PF's driver is asked to do: nothing, or to have so many VFs. */
 export type VfChange = 'none' | { readonly count: number };
@@ -15,9 +16,8 @@ export type VfChange = 'none' | { readonly count: number };
  */
 export function readNumVfs(pf: PciFunction, data: string): VfChange {
   const { sriov } = pf;
-  const text = data.trim();
-  if (sriov === undefined || !/^\d{1,5}$/.test(text)) throw new KernelError('EINVAL');
-  const wanted = Number(text);
+  if (sriov === undefined) throw new KernelError('EINVAL');
+  const wanted = Number(sysfsNumber(data, 0xffffn));
   if (wanted > sriov.config.totalVfs) throw new KernelError('ERANGE');
   if (wanted === sriov.numVfs) return 'none';
   if (pf.driver === undefined || pf.driver !== pf.config.nativeDriver) {

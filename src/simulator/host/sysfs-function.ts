@@ -18,6 +18,7 @@ import {
   type Node,
 } from './node-tree.js';
 import { resourceText, type PciFunction } from './pci-function.js';
+import { sysfsBoolean, sysfsNumber, sysfsText } from './sysfs-text.js';
 
 interface Subject {
   readonly kernel: Kernel;
@@ -101,8 +102,14 @@ const ATTRIBUTES: EntryTable<Subject> = {
       (data) => kernel.setOverride(fn, data),
     ),
   remove: ({ kernel, fn }) =>
-    control((data) => (data.trim() === '1' ? kernel.remove(fn) : undefined)),
-  reset: ({ fn }) => control(() => fn.lock.run(() => undefined)),
+    control((data) => (sysfsNumber(data) === 0n ? undefined : kernel.remove(fn))),
+  reset: ({ fn }) =>
+    (fn.config.resetMethods ?? []).length === 0
+      ? undefined
+      : control((data) => {
+          if (sysfsNumber(data) !== 1n) throw new KernelError('EINVAL');
+          return fn.lock.run(() => undefined);
+        }),
   rescan: () => control(() => undefined),
   reset_method: ({ fn }) =>
     (fn.config.resetMethods ?? []).length > 0 ? resetMethod(fn) : undefined,
@@ -110,7 +117,7 @@ const ATTRIBUTES: EntryTable<Subject> = {
     setting(
       () => `${settings.d3coldAllowed}\n`,
       (data) => {
-        settings.d3coldAllowed = oneOf(data, ['0', '1']);
+        settings.d3coldAllowed = sysfsNumber(data) === 0n ? '0' : '1';
       },
     ),
   power: ({ fn: { settings } }) =>
@@ -143,7 +150,7 @@ const ATTRIBUTES: EntryTable<Subject> = {
     setting(
       () => `${sriov.autoprobe ? 1 : 0}\n`,
       (data) => {
-        sriov.autoprobe = oneOf(data, ['0', '1']) === '1';
+        sriov.autoprobe = sysfsBoolean(data);
       },
     ),
 };
@@ -180,8 +187,8 @@ function resetMethod({ config, settings }: PciFunction): Node {
   return setting(
     () => `${settings.resetMethod}\n`,
     (data) => {
-      const text = data.trim();
-      const wanted = text === 'default' ? [...methods] : text.split(/\s+/).filter(Boolean);
+      const text = sysfsText(data);
+      const wanted = text === 'default' ? [...methods] : text.split(' ').filter(Boolean);
       if (!wanted.every((method) => methods.includes(method))) throw new KernelError('EINVAL');
       settings.resetMethod = wanted.join(' ');
     },
@@ -190,7 +197,7 @@ function resetMethod({ config, settings }: PciFunction): Node {
 
 /** @throws {KernelError} `EINVAL` */
 function oneOf(data: string, values: readonly string[]): string {
-  const text = data.trim();
+  const text = sysfsText(data);
   if (!values.includes(text)) throw new KernelError('EINVAL');
   return text;
 }

@@ -9,6 +9,7 @@ import {
   type Node,
 } from './node-tree.js';
 import type { Mdev } from './mdev.js';
+import { sysfsNumber } from './sysfs-text.js';
 
 /** `/sys/class/mdev_bus`: parents, with the types they offer. */
 export function mdevParents(kernel: Kernel): DirectoryNode {
@@ -80,6 +81,7 @@ function deviceDirectory(kernel: Kernel, { uuid, parent, type, fn }: Mdev): Dire
     mdev_type: () => link(`../../../../../class/mdev_bus/${parent}/mdev_supported_types/${type}`),
     iommu_group: () => link(`../../../../../kernel/iommu_groups/${fn.config.group ?? 0}`),
     driver: () => link('../../../../../bus/mdev/drivers/vfio_mdev'),
-    remove: () => control((data) => (data.trim() === '1' ? kernel.removeMdev(uuid) : undefined)),
+    remove: () =>
+      control((data) => (sysfsNumber(data) === 0n ? undefined : kernel.removeMdev(uuid))),
   });
 }

@@ -3,6 +3,7 @@ import { mdevBus, mdevDevices, mdevParents } from './sysfs-mdev.js';
 import { disksOf, functionDirectory, functionPath, netdevsOf } from './sysfs-function.js';
 import type { Kernel } from './kernel.js';
 import type { PciFunction } from './pci-function.js';
+import { sysfsNumber } from './sysfs-text.js';
 import {
   control,
   directory,
@@ -55,7 +56,7 @@ function pciBus(kernel: Kernel): DirectoryNode {
     drivers_probe: () => control((data) => kernel.probeDrivers(data)),
     rescan: () =>
       control((data) => {
-        if (data.trim() === '1') kernel.rescan();
+        if (sysfsNumber(data) !== 0n) kernel.rescan();
       }),
     slots: () => directory({}),
   });
