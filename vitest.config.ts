@@ -1,6 +1,8 @@
+import { totalmem } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const minutes = (count: number) => count * 60_000;
+const gibibytes = (count: number) => count * 2 ** 30;
 
 export default defineConfig({
   test: {
@@ -9,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{replay,qemu,lab,lab-host,grub,container}/**'],
+          exclude: ['test/{replay,qemu,lab,grub,container}/**'],
           testTimeout: minutes(1),
         },
       },
@@ -44,22 +46,12 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'lab-host',
-          include: ['test/lab-host/**/*.test.ts'],
-          testTimeout: minutes(15),
-          hookTimeout: minutes(15),
-          maxWorkers: 1,
-          fileParallelism: false,
-        },
-      },
-      {
-        test: {
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
           testTimeout: minutes(15),
           hookTimeout: minutes(15),
-          maxWorkers: 1,
-          fileParallelism: false,
+          // Each of its machines keeps one processor and 2.6 GiB of memory busy.
+          maxWorkers: totalmem() < gibibytes(7) ? 1 : 2,
         },
       },
     ],
