@@ -1,7 +1,7 @@
 import { HostError, HostNotReadyError } from '../errors.js';
 import type { Bdf } from '../pci/pci-address.js';
 import { bind, unbind, writeOverride, type BindingRecord, type BindOptions } from './binding.js';
-import type { HostEffects } from './effects.js';
+import { HostIoError, type HostEffects } from './effects.js';
 import { readGroupHolders } from './holders.js';
 import { isBdfName } from './class-devices.js';
 import { devicePath, readCdev, readDriver, readGroupNumber, readOverride } from './pci-function.js';
@@ -151,7 +151,10 @@ export async function reprobeSiblings(
       try {
         await effects.write('/sys/bus/pci/drivers_probe', bdf);
       } catch (error) {
-        throw hostFailure(bdf, error);
+        // So the kernel says, at least 6.1, that VFIO still has the group: no driver takes the sibling yet.
+        if (!(error instanceof HostIoError && error.errno === 'EINVAL')) {
+          throw hostFailure(bdf, error);
+        }
       }
     }
     results.push({ bdf, driver: await readDriver(effects, bdf) });

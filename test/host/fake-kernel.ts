@@ -68,7 +68,9 @@ export class FakeKernel {
     }
     const fn = this.functions.get(data) ?? fail('ENODEV');
     if (name === 'drivers_probe') {
-      if (fn.driver === null) this.probe(fn, fn.override ?? fn.natives[0]);
+      const errno = fn.driver === null ? this.probe(fn, fn.override ?? fn.natives[0]) : undefined;
+      // Linux 6.1 tells of a driver that would have the device, were its group not VFIO's; and of nothing else.
+      if (errno === 'EBUSY' && this.heldGroups.has(fn.group ?? -1)) fail('EINVAL');
       return;
     }
     if (name === 'unbind') {
