@@ -194,20 +194,24 @@ function hostTree(
 
 /** Unix sockets have a place in the file system too. */
 function socketTree(sockets: () => readonly UnixSocket[], below = ''): DirectoryNode {
-  const rest = () =>
-    sockets()
-      .filter(({ path, listening }) => listening && path.startsWith(`${below}/`))
-      .map((socket) => ({ socket, name: socket.path.slice(below.length + 1).split('/')[0] ?? '' }));
+  const inside = (folder: string) =>
+    sockets().filter(({ path, listening }) => listening && path.startsWith(`${folder}/`));
   return {
     kind: 'directory',
-    names: () => new Set(rest().map(({ name }) => name)),
+    names: () =>
+      new Set(inside(below).map(({ path }) => path.slice(below.length + 1).split('/')[0] ?? '')),
     get(name) {
-      const found = rest().find((entry) => entry.name === name);
-      if (found === undefined) return undefined;
-      const { path, inode } = found.socket;
-      if (path !== `${below}/${name}`) return socketTree(sockets, `${below}/${name}`);
+      const at = `${below}/${name}`;
+      const found = sockets().find(({ path, listening }) => listening && path === at);
+      if (found === undefined) return inside(at).length > 0 ? socketTree(sockets, at) : undefined;
       const owner = { uid: 0, gid: 0, mode: 0o755 };
-      return { kind: 'special', what: 'socket', rdev: undefined, inode: BigInt(inode), owner };
+      return {
+        kind: 'special',
+        what: 'socket',
+        rdev: undefined,
+        inode: BigInt(found.inode),
+        owner,
+      };
     },
   };
 }

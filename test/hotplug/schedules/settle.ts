@@ -1,7 +1,7 @@
 import { recoverHost } from '../../../src/index.js';
 import type { Actors } from './actors.js';
 import type { Schedule } from './schedule.js';
-import { HOST_FUNCTIONS, hostOf, idsIn, type Stage } from './stage.js';
+import { hostOf, idsIn, type Stage } from './stage.js';
 import type { Watch } from './watch.js';
 
 interface Settling {
@@ -34,14 +34,13 @@ export async function settle(settling: Settling): Promise<void> {
 /** Takes out what each VM has. A guest that does not answer keeps it, and that is no fault. */
 async function takeOut(settling: Settling): Promise<void> {
   const { stage, watch, initial } = settling;
-  const hosts = Object.values(HOST_FUNCTIONS).map(([first]) => first?.bdf ?? '');
   for (const index of [0, 1] as const) {
     if (!stage.vm(index).alive) continue;
     await work(settling, async (open) => {
       const vm = await open(index);
       const options = { timeoutMs: PATIENCE_MS };
       await vm.recover(options);
-      for (const what of [...hosts, ...idsIn(stage.vm(index))]) await vm.detach(what, options);
+      for (const id of idsIn(stage.vm(index))) await vm.detach(id, options);
       await vm.close();
     });
   }
