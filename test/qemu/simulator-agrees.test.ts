@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../src/json.js';
-import {
-  Random,
-  rootPorts,
-  type ColdDevice,
-  type QemuConfig,
-  type ReleaseName,
-} from '../../src/simulator/index.js';
+import { Random, rootPorts, type QemuConfig, type ReleaseName } from '../../src/simulator/index.js';
 import {
   BARRIER,
   onReal,
@@ -16,6 +10,7 @@ import {
   type Step,
 } from '../support/agreement.js';
 import { objects, read, sorted } from '../support/device-tree.js';
+import { MOTLEY } from '../support/random-steps.js';
 
 /** Of the random sequences; each takes about a second per mechanism. */
 const SEEDS = [1, 2, 3, 4, 5];
@@ -49,27 +44,6 @@ const get = (path: string, property: string): Step => ['qom-get', { path, proper
 
 const PORTS = rootPorts(3);
 const VIRTIO = 'virtio-rng-pci';
-
-/** A switch, a conventional bridge, an expander and a port that takes nothing. */
-const MOTLEY: readonly ColdDevice[] = [
-  ...rootPorts(2),
-  { driver: 'pcie-root-port', id: 'rps', bus: 'pcie.0', addr: '0x8', chassis: 10, slot: 10 },
-  { driver: 'x3130-upstream', id: 'up0', bus: 'rps', addr: '0x0' },
-  { driver: 'xio3130-downstream', id: 'dn0', bus: 'up0', addr: '0x0', chassis: 11, slot: 1 },
-  { driver: 'xio3130-downstream', id: 'dn1', bus: 'up0', addr: '0x1', chassis: 12, slot: 2 },
-  { driver: 'pci-bridge', id: 'br0', bus: 'pcie.0', addr: '0x9', chassis_nr: 5 },
-  { driver: 'pxb-pcie', id: 'pxb0', bus: 'pcie.0', addr: '0xa', bus_nr: 128 },
-  { driver: 'pcie-root-port', id: 'rpx', bus: 'pxb0', addr: '0x0', chassis: 20, slot: 20 },
-  {
-    driver: 'pcie-root-port',
-    id: 'rpo',
-    bus: 'pcie.0',
-    addr: '0xb',
-    chassis: 21,
-    slot: 21,
-    hotplug: false,
-  },
-];
 
 describe.each(['acpi', 'native'] as const)('with %s hot-plug and nothing running', (hotplug) => {
   const config: QemuConfig = { devices: PORTS, hotplug, startPaused: true };

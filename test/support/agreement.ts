@@ -7,18 +7,8 @@ import { startQemu, type QemuOptions, type QemuVersion } from './qemu.js';
 
 /*
  * The same commands go to a real QEMU and to the simulated one; replies, events and the device tree
- * must be the same. What may differ is in this list, in allowed-differences.ts, and nowhere else:
- *
- * - the order of object members, of qom-list and of query-pci entries: none is promised;
- * - timestamps;
- * - qom-list of a device: the real one also shows memory regions and aliases (`legacy-*`), so
- *   the simulator's list must be a part of it;
- * - query-pci: regions of the functions that q35 itself brings, and the windows' addresses once
- *   firmware has run; their sizes must agree;
- * - buses of other kinds than PCI (nvme has one inside);
- * - RESET by the guest itself: SeaBIOS sends one or two;
- * - where RESET stands among the DEVICE_DELETED: it depends on the RCU grace period;
- * - `description` in device-list-properties.
+ * must be the same. What may differ stands in allowed-differences.json, each with its reason, and nowhere
+ * else.
  */
 
 export type Step = readonly [command: string, args?: JsonObject];
