@@ -8,6 +8,7 @@ import {
   readDesiredState,
   rollbackHost,
 } from '../../../src/host/setup/index.js';
+import { EVERYTHING } from './planning.js';
 import * as trees from './stand-ins.js';
 import { HostTree, type TreeEntry, type TreeOptions } from './tree.js';
 
@@ -21,12 +22,22 @@ const extras: Tree = {
   '/etc/libvirt/qemu.conf': '# nothing\nuser = "qemu"\n',
 };
 
-const anyTree = fc.constantFrom<Tree>(
-  { ...trees.debian, ...extras },
-  { ...trees.silverblue, ...extras },
-  { ...trees.fedora, ...extras },
-  { ...trees.grubOnly, ...extras },
-);
+/** A host of every backend; their programs are stand-ins. */
+const TREES: readonly (readonly [name: string, tree: Tree])[] = [
+  ['Debian', { ...trees.debian, ...extras }],
+  ['rpm-ostree', { ...trees.silverblue, ...extras }],
+  ['Fedora', { ...trees.fedora, ...extras }],
+  ['GRUB alone', { ...trees.grubOnly, ...extras }],
+  ['Pop!_OS', { ...trees.popOs, ...extras }],
+  ['systemd-boot', { ...trees.systemdBoot, ...extras }],
+  ['bootc', { ...trees.bootcHost, ...extras }],
+  ['mkinitcpio', { ...trees.arch, ...extras }],
+  ['booster', { ...trees.boosterHost, ...extras, '/etc/booster.yaml': 'network: false\n' }],
+  ['NixOS', { ...trees.nixosHost, ...extras }],
+  ['no boot loader that is known', { ...trees.unknownHost, ...extras }],
+];
+
+const anyTree = fc.constantFrom(...TREES.map(([, tree]) => tree));
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 const device = fc.constantFrom('0000:01:00.0', '0000:02:00.0');
@@ -56,6 +67,16 @@ const anyDesired: fc.Arbitrary<JsonValue> = fc.record({
 const RUNS = { numRuns: 5 };
 
 describe('whatever is desired, wherever', () => {
+  it.each(TREES)('takes all that can be had once, and gives it back: %s', async (_, tree) => {
+    using host = new HostTree(tree);
+    const before = host.fingerprint();
+    const environment = host.environment();
+    await applyHost(environment, readDesiredState(EVERYTHING));
+    expect((await applyHost(environment, readDesiredState(EVERYTHING))).steps).toEqual([]);
+    expect((await rollbackHost(environment)).refused).toEqual([]);
+    expect(host.fingerprint()).toEqual(before);
+  });
+
   it('is converged by one apply, and put back byte for byte', async () => {
     await fc.assert(
       fc.asyncProperty(anyTree, anyDesired, anyDesired, async (tree, first, second) => {

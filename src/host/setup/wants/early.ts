@@ -1,3 +1,4 @@
+import type { Known } from '../../../known.js';
 import type { HostDevice } from '../../types.js';
 import { isVfioDriver } from '../../vfio-drivers.js';
 import { moduleState, type SetupFacts } from '../facts.js';
@@ -28,8 +29,7 @@ export const early: Wish = (desired, facts) => {
     refused.push({
       item: `early.${selector}`,
       state: 'unmet',
-      reason: found === undefined || found.known ? `no device ${selector}` : found.reason,
-      remedy: 'list what the host has: qmplug devices',
+      ...(facts.isMachine ? whyNot(selector, found) : IN_AN_IMAGE),
     });
     return [];
   });
@@ -49,6 +49,19 @@ export const early: Wish = (desired, facts) => {
   const devices = chosen.map(({ device }) => device);
   return mergeWishes([{ refused, effects, notes: earlyNotes(devices, facts) }, ...parts]);
 };
+
+/** Addresses are a machine's own: in an image they would be right for one machine, if for any. */
+const IN_AN_IMAGE = {
+  reason: 'an image has no devices: which of them are early is for each machine to say',
+  remedy: 'leave early to the machine: qmplug host apply FILE there',
+};
+
+function whyNot(selector: string, found: Known<HostDevice> | undefined) {
+  return {
+    reason: found === undefined || found.known ? `no device ${selector}` : found.reason,
+    remedy: 'list what the host has: qmplug devices',
+  };
+}
 
 const hex = (value: number) => value.toString(16).padStart(4, '0');
 
