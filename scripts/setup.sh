@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Puts in place what the tests and the demo need, on Debian 12 or 13 with Node and root or sudo.
 #
-#   scripts/setup.sh [--no-install] [npm] [lab] [docker]
+#   scripts/setup.sh [--no-install] [npm] [lab] [docker] [grub]
 #
 # npm: node_modules as package-lock.json has it. lab: Debian packages, and Linux kernels for x86 and the
 # other machines, unpacked into the user's cache directory and never installed. docker: Docker, and the
-# QEMU versions that docker/ describes, as images and unpacked into the same directory. Default: all. It
-# says what is missing before it installs anything; with --no-install it lists that and ends with status 1.
+# QEMU versions that docker/ describes, as images and unpacked into the same directory. grub: disks with
+# Debian and its own GRUB, made by debootstrap and kept there too. Default: all but grub.
+# It says what is missing before it installs anything; with --no-install it lists that and ends with status 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,7 +27,7 @@ needs=()
 for argument in "$@"; do
   case $argument in
     --no-install) install=no ;;
-    npm | lab | docker) needs+=("$argument") ;;
+    npm | lab | docker | grub) needs+=("$argument") ;;
     *)
       echo "setup: unknown argument $argument" >&2
       exit 2
@@ -67,20 +68,25 @@ package_of() {
   echo "$package"
 }
 
-# Prints what is missing, one per line: node_modules, kernel, machines, mtty, qemu-versions, or the
-# name of a Debian package.
+# Prints what is missing, one per line: node_modules, kernel, machines, mtty, qemu-versions, grub-disks,
+# or the name of a Debian package.
 find_missing() {
   if needs npm && ! node scripts/check-node-modules.mjs >&2; then echo node_modules; fi
-  if needs lab; then
+  if needs lab || needs grub; then
     for package in "${PACKAGES[@]}"; do
       is_installed "$package" || echo "$package"
     done
+  fi
+  if needs lab; then
     for program in "${!PROGRAMS[@]}"; do
       command -v "$program" >/dev/null || package_of "$program"
     done | sort -u
     node scripts/kernel.mjs find >/dev/null || echo kernel
     [ -z "$(node scripts/kernel.mjs missing)" ] || echo machines
     node scripts/kernel.mjs find-mtty >/dev/null || echo mtty
+  fi
+  if needs grub; then
+    node scripts/grub-disks.mjs find || echo grub-disks
   fi
   if needs docker; then
     find_docker_packages | sort -u
@@ -148,6 +154,7 @@ for item in "${missing[@]}"; do
     mtty) say '  the sample driver of mediated devices, built for that kernel from Debian'\''s source' ;;
     kernel) say "  a Linux kernel for test machines: linux-image-amd64's, unpacked into $(node scripts/kernel.mjs where)" ;;
     qemu-versions) say "  QEMU 5.2, 7.2, 10.0 and 11.1: images built from docker/, unpacked into $(node scripts/qemu-versions.mjs where)" ;;
+    grub-disks) say "  two disks with Debian and its own GRUB, made by debootstrap as root in $(node scripts/grub-disks.mjs where)" ;;
     machines) say "  Linux kernels for other machines ($(node scripts/kernel.mjs missing | xargs)), unpacked beside it" ;;
     *)
       say "  the Debian package $item, by apt-get install"
@@ -178,6 +185,10 @@ for item in "${missing[@]}"; do
     qemu-versions)
       say 'building and unpacking QEMU 5.2, 7.2, 10.0 and 11.1'
       node scripts/qemu-versions.mjs make >&2 || status=1
+      ;;
+    grub-disks)
+      say 'making the disks with GRUB; this takes some minutes'
+      node scripts/grub-disks.mjs make >&2 || status=1
       ;;
     mtty)
       say 'building the sample driver of mediated devices'

@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { ARCHITECTURES } from './architectures.mjs';
 import { findForeignKernel } from './foreign-kernel.mjs';
+import { findGrubDisk, INITRAMFS_PROGRAMS } from './grub-disks.mjs';
 import { findKernel } from './kernel.mjs';
 import { OVMF_CODE, OVMF_VARS } from './qemu.mjs';
 import { findQemuVersions } from './make-qemu-versions.mjs';
@@ -51,9 +52,9 @@ export function missingFor(capability) {
   }
   if (capability === 'grub-host') {
     missing.push(
-      missingProgram('debootstrap', 'debootstrap'),
-      missingProgram('mkfs.ext4', 'e2fsprogs'),
-      process.getuid?.() === 0 ? undefined : 'debootstrap needs root; run the tests as root',
+      ...INITRAMFS_PROGRAMS.filter((program) => findGrubDisk(program) === undefined).map(
+        (program) => `no disk of a Debian with GRUB and ${program}; ${SET_UP}`,
+      ),
     );
   }
   return missing.filter((reason) => reason !== undefined);

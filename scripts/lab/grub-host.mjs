@@ -1,110 +1,74 @@
 // A machine with Debian, its own disk and its own GRUB, for what only a real boot can show.
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { ownMirror } from './debian-archive.mjs';
-import { kernelCache } from './kernel.mjs';
 import { endChild, makeRunDirectory, removeRunDirectory, spawnTied } from './process.mjs';
 
 const run = promisify(execFile);
-const SCRIPTS = join(import.meta.dirname, 'grub-host');
 const ROOT = join(import.meta.dirname, '../..');
-const MINUTE = 60_000;
 
-/** Two network cards of one kind: one is to be bound early, its twin is not. */
-const DEVICES = ['-device', 'e1000e,addr=5.0', '-device', 'e1000e,addr=6.0'];
-
-/** The suite of this machine: its Node runs inside, and so on the same libraries. */
-function suite() {
-  const name = /^VERSION_CODENAME=(\w+)$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
-  if (!name) throw new Error('this is no Debian: /etc/os-release has no VERSION_CODENAME');
-  return name;
-}
+/** Two network cards of one kind, not to boot from: one is to be bound early, its twin is not. */
+const DEVICES = ['5.0', '6.0'].flatMap((addr) => ['-device', `e1000e,addr=${addr},romfile=`]);
 
 /**
- * The disk with its menu made, from the cache or made now, which takes some minutes.
- *
- * @returns {Promise<string>} the directory with `disk.img`
+ * @typedef {object} GrubBoot
+ * @property {string} disk
+ * @property {boolean} [keepsChanges] whether the disk gets what the machine writes; default: they go with it
+ * @property {Readonly<Record<string, string>>} files beside the built program in /opt/qmplug; the machine runs
+ *   `scenario.sh` there at every boot, and powers off behind it unless that reboots
+ * @property {number} deadlineMs
+ * @property {readonly string[]} [args] a kernel to start without GRUB
  */
-export async function grubDisk() {
-  const hash = createHash('sha256').update(`${suite()} ${process.version}`);
-  for (const name of ['make-disk.sh', 'init.sh', 'first-boot.sh']) {
-    hash.update(readFileSync(join(SCRIPTS, name)));
-  }
-  const cache = join(kernelCache(), '../grub-hosts');
-  const directory = join(cache, hash.digest('hex').slice(0, 16));
-  if (existsSync(directory)) return directory;
-  await mkdir(cache, { recursive: true });
-  const work = await mkdtemp(join(cache, 'making-'));
-  try {
-    const { uri } = await ownMirror();
-    const argv = [join(SCRIPTS, 'make-disk.sh'), suite(), uri, work];
-    await run('sh', argv, { maxBuffer: 2 ** 26, timeout: 15 * MINUTE });
-    const files = { 'scenario.sh': readFileSync(join(SCRIPTS, 'first-boot.sh'), 'utf8') };
-    await boot(work, join(work, 'disk.img'), files, {
-      deadlineMs: 15 * MINUTE,
-      args: [
-        ...['-kernel', join(work, 'vmlinuz'), '-initrd', join(work, 'initrd')],
-        ...['-append', 'root=/dev/vda1 ro console=ttyS0 init=/lab-init'],
-      ],
-    });
-    await rename(work, directory);
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-  return directory;
-}
 
 /**
- * Runs the scenario on a copy of the disk, through all of its reboots.
+ * Boots a disk and waits until the machine powers off, through all of its reboots. With `QMPLUG_CONSOLE` set, what it
+ * says is seen while it runs.
  *
- * @param {object} desired the desired state
- * @returns {Promise<string>} what the machine wrote to its console
+ * @param {GrubBoot} boot
+ * @returns {Promise<string>} what it wrote to its console
  */
-export async function runSetupScenario(desired) {
-  const base = await grubDisk();
+export async function bootGrubDisk({ disk, keepsChanges = false, files, deadlineMs, args = [] }) {
   const work = makeRunDirectory();
   try {
-    const disk = join(work, 'disk.img');
-    await run('cp', ['--sparse=always', join(base, 'disk.img'), disk]);
-    const files = {
-      'scenario.sh': readFileSync(join(SCRIPTS, 'scenario.sh'), 'utf8'),
-      'host.json': JSON.stringify(desired),
-    };
-    return await boot(work, disk, files, { deadlineMs: 25 * MINUTE, args: [] });
+    const parcel = await pack(work, files);
+    return await untilPowerOff(deadlineMs, [
+      ...['-machine', 'q35,accel=tcg', '-cpu', 'max,-la57', '-smp', '2', '-m', '768'],
+      ...['-nodefaults', '-display', 'none', '-no-user-config', '-device', 'intel-iommu'],
+      ...[
+        '-drive',
+        `if=none,id=root,file=${disk},format=raw,cache=unsafe,snapshot=${keepsChanges ? 'off' : 'on'}`,
+      ],
+      ...['-device', 'virtio-blk-pci,drive=root,bootindex=1'],
+      ...['-drive', `if=none,id=parcel,file=${parcel},format=raw,readonly=on`],
+      ...['-device', 'virtio-blk-pci,drive=parcel', ...DEVICES, '-serial', 'stdio', ...args],
+    ]);
   } finally {
     removeRunDirectory(work);
   }
 }
 
-/**
- * @param {string} work
- * @param {string} disk
- * @param {Readonly<Record<string, string>>} files beside the built program on the second disk
- * @param {{ deadlineMs: number, args: readonly string[] }} options
- */
-async function boot(work, disk, files, { deadlineMs, args }) {
-  const parcel = await pack(work, files);
-  const child = spawnTied('qemu-system-x86_64', [
-    ...['-machine', 'q35,accel=tcg', '-cpu', 'max', '-smp', '2', '-m', '768'],
-    ...['-nodefaults', '-display', 'none', '-no-user-config', '-device', 'intel-iommu'],
-    ...['-drive', `if=none,id=root,file=${disk},format=raw`],
-    ...['-device', 'virtio-blk-pci,drive=root,bootindex=1'],
-    ...['-drive', `if=none,id=parcel,file=${parcel},format=raw,readonly=on`],
-    ...['-device', 'virtio-blk-pci,drive=parcel', ...DEVICES, '-serial', 'stdio', ...args],
-  ]);
+/** @param {number} deadlineMs @param {readonly string[]} args */
+async function untilPowerOff(deadlineMs, args) {
+  const child = spawnTied('qemu-system-x86_64', args);
   let said = '';
-  child.stdout?.setEncoding('utf8').on('data', (text) => (said += String(text)));
-  child.stderr?.resume();
-  const timer = setTimeout(() => void endChild(child), deadlineMs);
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text) => {
+      said += String(text);
+      if (process.env['QMPLUG_CONSOLE']) process.stderr.write(String(text));
+    });
+  }
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    void endChild(child);
+  }, deadlineMs);
   const code = await new Promise((resolve) => child.once('close', resolve));
   clearTimeout(timer);
   if (code === 0) return said;
-  throw new Error(`the machine did not power off in ${deadlineMs} ms: ${said.slice(-2000)}`);
+  const what = isLate ? `did not power off in ${deadlineMs} ms` : `ended with status ${code}`;
+  throw new Error(`the machine ${what}: ${said.slice(-2000)}`);
 }
 
 /** @param {string} work @param {Readonly<Record<string, string>>} files */

@@ -20,3 +20,5 @@ sh /opt/qmplug/scenario.sh
 sync
 mount -o remount,ro /
 echo o >/proc/sysrq-trigger
+# The kernel switches off by and by; without its first process it would panic before.
+exec sleep infinity
