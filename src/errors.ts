@@ -32,6 +32,7 @@ export type ErrorCode =
   | 'HOST_IO'
   | 'HOST_UNREADABLE'
   | 'MEMLOCK'
+  | 'NO_IOMMUFD'
   // Host set-up
   | 'MODIFIED'
   | 'PLAN_CHANGED'
@@ -70,6 +71,7 @@ export type ErrorCode =
   | 'DISCONNECTED'
   | 'NOT_CONNECTED'
   | 'NOT_SENT'
+  | 'NO_FD_PASSING'
   | 'ABORTED'
   | 'LISTEN_FAILED'
   // Plans

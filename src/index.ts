@@ -87,6 +87,7 @@ export {
 export { deviceOf } from './plan/added-device.js';
 export type { Members } from './plan/members.js';
 export { portNeeds, type PortNeed } from './plan/port-needs.js';
+export type { Route, RouteWish } from './plan/route.js';
 export type { AddDevice, HotplugPlan, HotplugStep } from './plan/steps.js';
 export { isDeviceId } from './qmp/argument-kinds.js';
 export { escapeControl } from './text.js';

@@ -2,6 +2,7 @@ import {
   deviceOf,
   guestAddressOf,
   type AddDevice,
+  type AttachPreview,
   type DetachResult,
   type HotplugPlan,
   type VmSnapshot,
@@ -14,7 +15,10 @@ function plannedSteps({ steps }: HotplugPlan): readonly StepLine[] {
 }
 
 /** What `attach` would print, as far as it can be told before. */
-export function plannedAttach(plan: HotplugPlan, vm: VmSnapshot): AttachDocument {
+export function plannedAttach(
+  { plan, route }: Extract<AttachPreview, { kind: 'plan' }>,
+  vm: VmSnapshot,
+): AttachDocument {
   const group = plan.steps.find((step) => step.kind === 'ReserveGroup')?.group;
   const functions = plan.steps
     .filter((step) => step.kind === 'AddDevice')
@@ -27,7 +31,11 @@ export function plannedAttach(plan: HotplugPlan, vm: VmSnapshot): AttachDocument
       guestBdf: undefined,
       bars: [],
     }));
-  return { attachment: { group, already: false, functions }, steps: plannedSteps(plan) };
+  const through = route === undefined ? {} : { route };
+  return {
+    attachment: { group, already: false, ...through, functions },
+    steps: plannedSteps(plan),
+  };
 }
 
 /** What was added in between cannot be in the way: the place is free. */

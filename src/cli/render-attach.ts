@@ -5,6 +5,7 @@ import {
   type AttachWarning,
   type BarReport,
   type FunctionReport,
+  type RouteReport,
   type StepReport,
 } from '../index.js';
 
@@ -30,13 +31,25 @@ export interface AttachDocument {
 }
 
 export function renderAttach({ attachment, steps }: AttachDocument): string {
-  const { already, functions } = attachment;
+  const { already, functions, route } = attachment;
   const planned = steps.some(({ outcome }) => outcome === 'planned');
   const done = already ? 'already attached' : planned ? 'would attach' : 'attached';
   return [
     ...functions.flatMap((fn) => [`${done} ${describeFunction(fn)}`, ...renderBars(fn.bars)]),
+    ...(route === undefined ? [] : [`  ${describeRoute(route)}`]),
     ...renderSteps(steps),
   ].join('\n');
+}
+
+const ROUTES = {
+  group: 'through its IOMMU group',
+  iommufd: 'through iommufd',
+  descriptors: 'through iommufd, by descriptors',
+} as const satisfies Record<RouteReport['kind'], string>;
+
+/** `through its IOMMU group: the host has no /dev/iommu` */
+export function describeRoute({ kind, why }: RouteReport): string {
+  return escapeControl(why === undefined ? ROUTES[kind] : `${ROUTES[kind]}: ${why}`);
 }
 
 /** `vfio_device_17_0 (0000:3b:00.0) in rp0: 02/00, 0000:01:00.0` */

@@ -33,10 +33,12 @@ function renderPorts(ports: VmStatus['ports']): readonly string[] {
 
 function renderAttachment({
   group,
+  route,
   functions,
   missing,
 }: VmStatus['attachments'][number]): readonly string[] {
-  const from = group === undefined ? '' : `, IOMMU group ${group}`;
+  const via = route?.kind === 'iommufd' ? ' through iommufd' : '';
+  const from = group === undefined ? '' : `, IOMMU group ${group}${via}`;
   return [
     ...functions.flatMap((fn) => [`${describeFunction(fn)}${from}`, ...renderBars(fn.bars)]),
     ...missing.map((id) => `${id}: gone from the VM without being asked${from}`),

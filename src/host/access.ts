@@ -1,6 +1,7 @@
 import { HostError, HostNotReadyError } from '../errors.js';
 import { accessTo } from './access-list.js';
-import type { ProcessCredentials } from './credentials.js';
+import { IOMMU_NODE } from './cdev.js';
+import { canReadWrite, type ProcessCredentials } from './credentials.js';
 import type { HostEffects, HostStat } from './effects.js';
 import { hostFailure, ifPresent } from './reading.js';
 
@@ -87,6 +88,24 @@ export async function requireContainer(
     {
       remedy: `chmod 666 ${CONTAINER}, as the kernel makes it, or setfacl -m u:${who.uid}:rw; a udev rule keeps it so`,
       details: { node: CONTAINER, uid: who.uid, mode: stat.mode.toString(8) },
+    },
+  );
+}
+
+/**
+ * Whether a process can open /dev/iommu. It serves every VM of the host, so its mode is for the operator to set.
+ *
+ * @throws {HostNotReadyError} `DENIED`. @throws {HostError} `HOST_UNREADABLE`
+ */
+export async function requireIommu(effects: HostEffects, who: ProcessCredentials): Promise<void> {
+  const stat = await requireNode(effects, IOMMU_NODE);
+  if (canReadWrite(who, stat)) return;
+  throw new HostNotReadyError(
+    'DENIED',
+    `${IOMMU_NODE} is closed to QEMU, which runs as uid ${who.uid}`,
+    {
+      remedy: `let its group in: chgrp kvm ${IOMMU_NODE}; or hand it descriptors: --pass-fds`,
+      details: { node: IOMMU_NODE, uid: who.uid, mode: stat.mode.toString(8) },
     },
   );
 }

@@ -1,6 +1,7 @@
 import { systemClock, type Clock } from '../clock.js';
 import { HostError, HostNotReadyError } from '../errors.js';
 import type { Bdf } from '../pci/pci-address.js';
+import { readCdev } from './cdev.js';
 import { HostIoError, type HostEffects } from './effects.js';
 import { devicePath, readDriver, readGroupNumber, readOverride } from './pci-function.js';
 import { exists, hostFailure, isMissing, readLinkName } from './reading.js';
@@ -86,7 +87,7 @@ export async function bindToVfio(
     await unbind(effects, bdf, options);
     await bind(effects, bdf, wanted, options);
   }
-  await waitForNode(effects, { bdf, path: `/dev/vfio/${group}` }, options);
+  await waitForNode(effects, { bdf, group }, options);
   return { driver: wanted, group, already };
 }
 
@@ -192,11 +193,15 @@ const LONGEST_PAUSE_MS = 100;
  */
 async function waitForNode(
   effects: HostEffects,
-  { bdf, path }: { bdf: Bdf; path: string },
+  { bdf, group }: { bdf: Bdf; group: number },
   { clock = systemClock, nodeDeadlineMs = NODE_DEADLINE_MS }: BindOptions,
 ): Promise<void> {
   const deadline = clock.now() + nodeDeadlineMs;
-  for (let pauseMs = FIRST_PAUSE_MS; !(await exists(effects, path)); pauseMs *= 2) {
+  const path = `/dev/vfio/${group}`;
+  // A kernel without CONFIG_VFIO_GROUP has the cdev alone.
+  const isThere = async () =>
+    (await exists(effects, path)) || (await readCdev(effects, bdf)) !== undefined;
+  for (let pauseMs = FIRST_PAUSE_MS; !(await isThere()); pauseMs *= 2) {
     if (clock.now() >= deadline) {
       throw new HostError('HOST_IO', `${bdf}: bound, but ${path} has not appeared`, {
         remedy: 'is /dev a devtmpfs here, and is the vfio module loaded? ls -l /dev/vfio',

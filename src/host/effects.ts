@@ -12,6 +12,12 @@ export interface HostStat {
   readonly inode: bigint;
 }
 
+/** An open device node of this process. Once it is closed `fd` reads -1. */
+export interface OpenNode {
+  readonly fd: number;
+  close(): Promise<void>;
+}
+
 export interface DeadlineOption {
   /** Default 5,000 ms for reads and 10,000 ms for writes. */
   readonly deadlineMs?: number | undefined;
@@ -40,6 +46,8 @@ export interface HostEffects {
    * A write that returned proves nothing: the caller reads the resulting state.
    */
   write(path: string, data: string, options?: DeadlineOption): Promise<void>;
+  /** Opens a device node for reading and writing: `/dev/iommu`, a vfio cdev. */
+  open(path: string): Promise<OpenNode>;
   chown(path: string, uid: number, gid: number): Promise<void>;
   chmod(path: string, mode: number): Promise<void>;
   /**

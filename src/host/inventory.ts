@@ -1,6 +1,7 @@
 import { HostError } from '../errors.js';
 import type { Known } from '../known.js';
 import { compareBdf, type Bdf } from '../pci/pci-address.js';
+import { readCdev } from './cdev.js';
 import { readChildren } from './children.js';
 import { isBdfName } from './class-devices.js';
 import type { HostEffects } from './effects.js';
@@ -9,6 +10,7 @@ import { readGroupHolders } from './holders.js';
 import { readOpenFiles, type OpenFiles } from './open-files.js';
 import { listFunctions, readFunction } from './pci-function.js';
 import { readBootId } from './process.js';
+import { isMdevUuid } from './mdev-name.js';
 import { hostFailure, listOrNone, mapBounded } from './reading.js';
 import type { HostDevice, HostSnapshot, IommuGroup, UseFinding, VfioHolder } from './types.js';
 
@@ -122,18 +124,20 @@ async function readAllHolders(
   const { holders, devices, groups, files } = asked;
   const answers = new Map<number, Known<readonly VfioHolder[]>>();
   for (const group of holders) {
-    const cdevs = cdevsOf(groups.get(group), devices);
+    const cdevs = await cdevsOf(effects, groups.get(group), devices);
     const options = files === undefined ? { cdevs } : { cdevs, files };
     answers.set(group, await readGroupHolders(effects, group, options));
   }
   return answers;
 }
 
-function cdevsOf(
+async function cdevsOf(
+  effects: HostEffects,
   group: IommuGroup | undefined,
   devices: ReadonlyMap<Bdf, HostDevice>,
-): readonly string[] {
-  return (group?.members ?? [])
-    .map((bdf) => devices.get(bdf)?.vfioCdev)
-    .filter((name) => name !== undefined);
+): Promise<readonly string[]> {
+  const functions = (group?.members ?? []).map((bdf) => devices.get(bdf)?.vfioCdev);
+  const mdevs = (group?.others ?? []).filter(isMdevUuid);
+  const others = await Promise.all(mdevs.map((uuid) => readCdev(effects, uuid)));
+  return [...functions, ...others].filter((name) => name !== undefined);
 }

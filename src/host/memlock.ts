@@ -3,7 +3,7 @@ import { HostError, HostNotReadyError } from '../errors.js';
 import { formatSize } from '../pci/size.js';
 import { mayLockAnyMemory, readCredentials } from './credentials.js';
 import type { HostEffects, MemlockLimit } from './effects.js';
-import { isAlive, readProcess } from './process.js';
+import { isAlive, listProcesses, readProcess } from './process.js';
 import { formatMemlock } from './memlock-text.js';
 import { hostFailure, isStuck } from './reading.js';
 
@@ -64,6 +64,29 @@ export async function planMemlock(
     before: toRecord(before),
     raised: toRecord(raised),
   };
+}
+
+/**
+ * What other processes of a process's user have pinned. iommufd counts per user, where a group's container counts
+ * per process (iopt_alloc_pages, drivers/iommu/iommufd/pages.c, 6.12: IOPT_PAGES_ACCOUNT_USER).
+ *
+ * @returns bytes; of processes that cannot be read, none.
+ */
+export async function pinnedByOthers(effects: HostEffects, pid: number): Promise<bigint> {
+  const [mine, ...others] = await Promise.all(
+    [pid, ...(await listProcesses(effects)).filter((other) => other !== pid)].map((each) =>
+      effects.read(`/proc/${each}/status`).then(readPinned, () => undefined),
+    ),
+  );
+  return others
+    .filter((other) => other !== undefined && other.uid === mine?.uid)
+    .reduce((sum, other) => sum + (other?.bytes ?? 0n), 0n);
+}
+
+/** proc_pid_status(5): the real user, and VmPin in KiB. */
+function readPinned(status: string): { readonly uid: string | undefined; readonly bytes: bigint } {
+  const pinned = /^VmPin:\s*(\d+) kB$/m.exec(status)?.[1] ?? '0';
+  return { uid: /^Uid:\s*(\d+)/m.exec(status)?.[1], bytes: BigInt(pinned) * 1024n };
 }
 
 /**

@@ -4,6 +4,7 @@ import { compareBdf, type Bdf } from '../pci/pci-address.js';
 import { parseResource } from '../pci/resource.js';
 import type { Children } from './children.js';
 import { isBdfName } from './class-devices.js';
+import { readCdev } from './cdev.js';
 import type { HostEffects } from './effects.js';
 import {
   exists,
@@ -105,17 +106,6 @@ export async function readDriver(effects: HostEffects, bdf: Bdf): Promise<string
 /** Number of the IOMMU group; undefined without an IOMMU. */
 export async function readGroupNumber(effects: HostEffects, bdf: Bdf): Promise<number | undefined> {
   return parseDecimal(await readLinkName(effects, `${devicePath(bdf)}/iommu_group`));
-}
-
-/**
- * Name of the function's vfio cdev (`vfio3`); undefined without one. The `vfio-dev` directory alone
- * proves nothing: a kernel without cdevs has it too.
- */
-export async function readCdev(effects: HostEffects, bdf: Bdf): Promise<string | undefined> {
-  const directory = `${devicePath(bdf)}/vfio-dev`;
-  const name = (await listOrNone(effects, directory)).find((each) => /^vfio\d+$/.test(each));
-  if (name === undefined || !(await exists(effects, `${directory}/${name}/dev`))) return undefined;
-  return (await exists(effects, `/dev/vfio/devices/${name}`)) ? name : undefined;
 }
 
 /** Bridges to other buses: class 0x0604 (PCI-to-PCI) and 0x0600 (host). */

@@ -37,6 +37,10 @@ export function withQuarantine(effects: HostEffects, quarantine: Quarantine): Ho
     list: (path) => effects.list(path),
     readlink: (path) => effects.readlink(path),
     stat: (path) => effects.stat(path),
+    async open(path) {
+      await refuse(deviceNamedIn(path));
+      return effects.open(path);
+    },
     chown: (path, uid, gid) => effects.chown(path, uid, gid),
     chmod: (path, mode) => effects.chmod(path, mode),
     readAcl: (path) => effects.readAcl(path),

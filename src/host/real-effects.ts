@@ -10,6 +10,7 @@ import {
   type HostEffects,
   type HostStat,
   type MemlockLimit,
+  type OpenNode,
 } from './effects.js';
 import { runHostTool } from './host-tool.js';
 import { IoChildren } from './io-child.js';
@@ -115,6 +116,11 @@ class RealHostEffects implements HostEffects {
         deadlineMs: options.deadlineMs ?? WRITE_DEADLINE_MS,
       },
     );
+  }
+
+  async open(path: string): Promise<OpenNode> {
+    this.refuseOnFixture('open', path);
+    return this.attempt('open', path, open(toRealPath(path, this.roots, 'open'), 'r+'));
   }
 
   async chown(path: string, uid: number, gid: number): Promise<void> {

@@ -3,9 +3,9 @@ import type { Bdf } from '../pci/pci-address.js';
 import { bind, unbind, writeOverride, type BindingRecord, type BindOptions } from './binding.js';
 import { HostIoError, type HostEffects } from './effects.js';
 import { readGroupHolders } from './holders.js';
-import { isBdfName } from './class-devices.js';
-import { devicePath, readCdev, readDriver, readGroupNumber, readOverride } from './pci-function.js';
-import { exists, hostFailure, listOrNone } from './reading.js';
+import { groupCdevs } from './cdev.js';
+import { devicePath, readDriver, readGroupNumber, readOverride } from './pci-function.js';
+import { exists, hostFailure } from './reading.js';
 import { isVfioDriver } from './vfio-drivers.js';
 import { ensureDriver } from './variant.js';
 
@@ -119,12 +119,6 @@ async function requireClosed(
       details: { device: bdf, group, pid: holder.pid, command: holder.command, node: holder.node },
     },
   );
-}
-
-async function groupCdevs(effects: HostEffects, group: number): Promise<readonly string[]> {
-  const members = await listOrNone(effects, `/sys/kernel/iommu_groups/${group}/devices`);
-  const cdevs = await Promise.all(members.filter(isBdfName).map((bdf) => readCdev(effects, bdf)));
-  return cdevs.filter((name) => name !== undefined);
 }
 
 /** Where a sibling ended up. */

@@ -1,6 +1,7 @@
 import { reportSteps } from '../engine/index.js';
 import { RefusedError } from '../errors.js';
 import type { AttachPlanning } from '../plan/plan-attach.js';
+import type { ChosenRoute } from '../plan/route.js';
 import type { AddDevice } from '../plan/steps.js';
 import { queryPci, type PciBusInfo } from '../qmp/query-pci.js';
 import type { VmSnapshot } from '../vm/types.js';
@@ -14,12 +15,13 @@ import type {
   AttachRequest,
   AttachResult,
   AttachWarning,
+  RouteReport,
   WaitOptions,
 } from './requests.js';
 import { resolveRequest, type ResolvedRequest } from './resolve.js';
 import type { Patience } from './runner.js';
 import { errorOf, type HotplugResult } from './settle.js';
-import { describeFunctions, findById } from './status.js';
+import { describeFunctions, findById, routeInVm } from './status.js';
 import type { VmSession } from './vm-session.js';
 
 /** The steps that `attach` would run now; nothing is changed. */
@@ -32,7 +34,7 @@ export async function previewAttach(
   const planning = session.runner.planner.attach(resolved.request, world);
   if (planning.kind === 'plan') {
     await session.runner.check(planning.plan);
-    return planning;
+    return { ...planning, route: reportRoute(planning.route) };
   }
   return { kind: 'already', result: await already(session, planning.ids, world.vm) };
 }
@@ -73,7 +75,7 @@ async function attempt(
   request: AttachRequest,
   patience: Patience,
 ): Promise<Attempt> {
-  const { vm, first } = await session.exclusively(patience, async () => {
+  const { vm, first, route } = await session.exclusively(patience, async () => {
     const look = await session.reconcile(new RecoveryReport());
     return begin(session, await resolve(session, request), look);
   });
@@ -92,12 +94,15 @@ async function attempt(
   return {
     kind: 'attached',
     result: {
-      attachment: await describe(session, {
-        added,
-        vm: await afterAdding(session, vm, added),
-        pci,
-        gone,
-      }),
+      attachment: {
+        ...(await describe(session, {
+          added,
+          vm: await afterAdding(session, vm, added),
+          pci,
+          gone,
+        })),
+        ...(route === undefined ? {} : { route: reportRoute(route) }),
+      },
       warnings: [...warningsOf(added, pci), ...partlyGone(gone)],
       steps: reportSteps(progress),
       pending: result.kind === 'waiting' ? result.reason : undefined,
@@ -115,7 +120,11 @@ async function begin(
   session: VmSession,
   resolved: ResolvedRequest,
   look: Look,
-): Promise<{ readonly vm: VmSnapshot; readonly first: HotplugResult | Already }> {
+): Promise<{
+  readonly vm: VmSnapshot;
+  readonly first: HotplugResult | Already;
+  readonly route?: ChosenRoute | undefined;
+}> {
   const again = async () => begin(session, resolved, await session.lastLook.renew());
   const { vm, fresh } = look;
   if (resolved.host !== undefined && !fresh) return again();
@@ -129,7 +138,11 @@ async function begin(
   }
   if (planning.kind === 'already') return { vm, first: planning };
   const first = await session.runner.start(planning.plan);
-  return first.kind === 'undone' && !fresh ? again() : { vm, first };
+  return first.kind === 'undone' && !fresh ? again() : { vm, first, route: planning.route };
+}
+
+function reportRoute(route: ChosenRoute | undefined): RouteReport | undefined {
+  return route && { kind: route.kind, why: route.why };
 }
 
 /** `query-pci` shows what is behind a numbered bus; of the rest the device tree tells. */
@@ -222,9 +235,11 @@ async function describe(
   const ids = added.map(({ id }) => id).filter((id) => !gone.includes(id));
   const attachments = await readAttachments(runner);
   const mine = attachments.find((each) => each.functions.some((fn) => ids.includes(fn.id)));
+  const route = routeInVm(ids, vm);
   return {
     group: mine?.groups[0],
     already: false,
+    ...(route === undefined ? {} : { route }),
     functions: describeFunctions(ids, { vm, pci }),
   };
 }

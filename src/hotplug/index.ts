@@ -59,6 +59,7 @@ export type {
   RecoveryResult,
   RemovalReport,
   RemovalState,
+  RouteReport,
   WaitOptions,
 } from './requests.js';
 export type { AttachmentStatus, PortStatus, VmStatus } from './status.js';

@@ -4,6 +4,7 @@ import type { RequestOptions, Rule } from '../host/selector/index.js';
 import type { JsonObject } from '../json.js';
 import type { Members } from '../plan/members.js';
 import type { ZpciNumbers } from '../plan/request.js';
+import type { Route, RouteWish } from '../plan/route.js';
 import type { HotplugPlan } from '../plan/steps.js';
 
 /** What to attach. */
@@ -23,6 +24,13 @@ interface AttachCommon {
   readonly zpci?: ZpciNumbers | undefined;
 }
 
+/** The way of a host device into QEMU: through the node of its IOMMU group, or through iommufd. */
+export interface RouteReport {
+  readonly kind: Route;
+  /** Why this one; left out for what was attached before. */
+  readonly why?: string;
+}
+
 /** A device of the host, through VFIO. */
 export interface AttachHostDevice extends AttachCommon {
   /**
@@ -34,6 +42,12 @@ export interface AttachHostDevice extends AttachCommon {
   readonly reservedFor?: string | undefined;
   /** What goes with it; default `device`, which is the one function. */
   readonly members?: Members | undefined;
+  /**
+   * How QEMU comes by it. `group`: it opens the node of the IOMMU group. `iommufd`: it opens /dev/iommu and the
+   * device's own node, or is handed them where it may not. `descriptors`: it is handed both open. Default
+   * `auto`: iommufd where host and QEMU have it, else the group.
+   */
+  readonly route?: RouteWish | undefined;
 }
 
 /** How a choice among the host's devices is made, besides the selector. */
@@ -133,6 +147,8 @@ export interface AttachmentReport {
   readonly group: number | undefined;
   /** Whether it was there before this request. */
   readonly already: boolean;
+  /** Left out for an emulated device. */
+  readonly route?: RouteReport | undefined;
   readonly functions: readonly FunctionReport[];
 }
 
@@ -157,7 +173,7 @@ export interface AttachResult {
 
 /** What `attach` would do now. */
 export type AttachPreview =
-  | { readonly kind: 'plan'; readonly plan: HotplugPlan }
+  | { readonly kind: 'plan'; readonly plan: HotplugPlan; readonly route?: RouteReport | undefined }
   /** Nothing: it is there as asked. */
   | { readonly kind: 'already'; readonly result: AttachResult };
 

@@ -21,9 +21,11 @@ import { isJsonObject, type JsonValue } from '../json.js';
 import {
   MDEV_DRIVERS,
   type EmulatedDevice,
+  type MdevAttachRequest,
   type MdevDriver,
   type PlanRequest,
 } from '../plan/request.js';
+import type { RouteWish } from '../plan/route.js';
 import { isDeviceId } from '../qmp/argument-kinds.js';
 import type { VmIdentity, VmKey } from '../vm/types.js';
 import type { Environment } from './environment.js';
@@ -93,9 +95,19 @@ function readEmulated(emulate: JsonValue): EmulatedDevice {
   return functions.length === 1 ? first : functions;
 }
 
+const ROUTES: readonly RouteWish[] = ['auto', 'group', 'iommufd', 'descriptors'];
+
+/** @throws {InputError} `BAD_ARGUMENT` */
+function routeOf({ route = 'auto' }: AttachHostDevice): RouteWish {
+  if (ROUTES.includes(route)) return route;
+  throw new InputError('BAD_ARGUMENT', `No route of a device: ${JSON.stringify(route)}`, {
+    remedy: `one of ${ROUTES.join(', ')}`,
+  });
+}
+
 async function resolveMdev(
   uuid: string,
-  common: Pick<PlanRequest, 'port' | 'allow' | 'awaitPlaced' | 'zpci'>,
+  common: Pick<MdevAttachRequest, 'port' | 'allow' | 'awaitPlaced' | 'zpci' | 'route'>,
   effects: HostEffects,
   vm: VmIdentity,
 ): Promise<ResolvedRequest> {
@@ -126,11 +138,13 @@ function driverOf({ uuid, deviceApi }: Mdev): MdevDriver {
 }
 
 async function resolveHostDevice(
-  { device, members = 'device', reservedFor }: AttachHostDevice,
+  request: AttachHostDevice,
   common: Pick<PlanRequest, 'port' | 'allow' | 'awaitPlaced' | 'zpci'>,
   environment: SelectionEnvironment,
   { identity, key }: AskingVm,
 ): Promise<ResolvedRequest> {
+  const { device, members = 'device', reservedFor } = request;
+  const route = routeOf(request);
   const { runtime, logger } = environment;
   const effects = rememberReads(environment.effects);
   const vmPid = identity.kind === 'process' ? identity.pid : undefined;
@@ -144,7 +158,7 @@ async function resolveHostDevice(
       logger,
     });
     if (chosen.kind === 'pci') functions.push(chosen.name);
-    else if (names.length === 1) return resolveMdev(chosen.name, common, effects, identity);
+    else if (names.length === 1) return resolveMdev(chosen.name, { ...common, route }, effects, identity);
     else throw mdevAmongOthers(chosen.name);
   }
   if (functions.length === 0) {
@@ -153,7 +167,7 @@ async function resolveHostDevice(
     });
   }
   const { host, ...rest } = await lookAtFunctions(functions, members, effects, vmPid);
-  return { request: { kind: 'vfio', ...rest, ...common }, host };
+  return { request: { kind: 'vfio', ...rest, ...common, route }, host };
 }
 
 function mdevAmongOthers(uuid: string): InputError {

@@ -7,7 +7,7 @@ import type { Port, VmDevice, VmSnapshot } from '../vm/types.js';
 import { guestAddressOf, portPathOf } from '../vm/guest-address.js';
 import { portOf } from '../vm/port-of.js';
 import { profileOf } from '../vm/profiles/index.js';
-import type { FunctionReport, RemovalReport } from './requests.js';
+import type { FunctionReport, RemovalReport, RouteReport } from './requests.js';
 
 export interface PortStatus {
   readonly id: string;
@@ -24,6 +24,8 @@ export interface PortStatus {
 /** Attached functions as the VM has them now. */
 export interface AttachmentStatus {
   readonly group: number | undefined;
+  /** The way into QEMU, as that tells it; left out for an emulated device. */
+  readonly route?: RouteReport | undefined;
   readonly functions: readonly FunctionReport[];
   /** Ids that are not in the VM any more although nobody asked for that. */
   readonly missing: readonly string[];
@@ -73,8 +75,10 @@ export function readStatus(
     ports: vm.ports.map((port) => describePort(port, vm, leaving)),
     attachments: attachments.map((attachment) => {
       const ids = attachment.functions.map((fn) => fn.id);
+      const route = routeInVm(ids, vm);
       return {
         group: attachment.groups[0],
+        ...(route === undefined ? {} : { route }),
         functions: describeFunctions(ids, view),
         missing: ids.filter((id) => !present.has(id) && !leaving.has(id)),
       };
@@ -114,6 +118,15 @@ export function describeFunctions(ids: readonly string[], view: View): readonly 
     const device = view.vm.devices.find((each) => each.id === id);
     return device === undefined ? [] : [describeFunction(id, device, view)];
   });
+}
+
+/** By which way host devices came in; whether somebody handed them over cannot be seen any more. */
+export function routeInVm(ids: readonly string[], vm: VmSnapshot): RouteReport | undefined {
+  const device = vm.devices.find(
+    ({ id, type }) => type.startsWith('vfio-') && ids.includes(id ?? ''),
+  );
+  if (device === undefined) return undefined;
+  return { kind: device.iommufd === undefined ? 'group' : 'iommufd' };
 }
 
 function describeFunction(id: string, device: VmDevice, { vm, pci }: View): FunctionReport {

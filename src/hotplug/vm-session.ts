@@ -1,6 +1,10 @@
 import PQueue from 'p-queue';
 import { RefusedError } from '../errors.js';
+import type { HostSnapshot } from '../host/types.js';
+import type { PlanRequest } from '../plan/request.js';
+import type { IommufdFacts } from '../plan/route.js';
 import type { World } from '../plan/world.js';
+import type { CapabilityCache } from '../vm/capabilities.js';
 import type { VmSnapshot } from '../vm/types.js';
 import { newPlanId } from '../engine/plan-id.js';
 import { departureOf, type Departure } from './departure.js';
@@ -17,6 +21,7 @@ import {
 import { patienceOf } from './patience.js';
 import type { WaitOptions } from './requests.js';
 import type { NamesInVm, ResolvedRequest } from './resolve.js';
+import { readIommufd } from './read-iommufd.js';
 import { PlanRunner, type Patience } from './runner.js';
 import type { HotplugResult } from './settle.js';
 import type { VmLink } from './vm-link.js';
@@ -31,6 +36,7 @@ export class VmSession {
   readonly runner: PlanRunner;
   readonly lastLook: LastLook;
   readonly #queue = new PQueue({ concurrency: 1 });
+  readonly #capabilities: CapabilityCache = new Map();
   readonly #listeners = new Set<(departure: Departure) => void>();
   /** Ids of attachments that this session saw leave unasked, by their attach plan. */
   readonly #departed = new Set<string>();
@@ -85,8 +91,12 @@ export class VmSession {
     return (await this.lastLook.renew()).vm;
   }
 
-  async world({ host }: Pick<ResolvedRequest, 'host'>, { vm }: Look): Promise<World> {
+  async world(
+    { host, request }: Pick<ResolvedRequest, 'host'> & Partial<ResolvedRequest>,
+    { vm }: Look,
+  ): Promise<World> {
     return {
+      iommufd: await this.#readIommufd(host, request),
       address: this.link.address,
       vm,
       host,
@@ -96,6 +106,15 @@ export class VmSession {
       quarantine: await this.runner.quarantine.list(),
       planId: newPlanId(),
     };
+  }
+
+  async #readIommufd(
+    host: HostSnapshot | undefined,
+    request: PlanRequest | undefined,
+  ): Promise<IommufdFacts | undefined> {
+    const isForHost = request?.kind === 'vfio' || request?.kind === 'mdev';
+    if (host === undefined || !isForHost || request.route === 'group') return undefined;
+    return readIommufd(this.environment.effects, this.link, { host, cache: this.#capabilities });
   }
 
   /** Names of what is in the VM, or is on record as being there. */

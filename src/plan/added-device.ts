@@ -3,7 +3,16 @@ import type { VmDevice } from '../vm/types.js';
 import type { AddDevice } from './steps.js';
 
 /** The device that a step adds, as a snapshot will show it. */
-export function deviceOf({ id, driver, busPath, devfn, addr, host }: AddDevice): VmDevice {
+export function deviceOf({
+  id,
+  driver,
+  busPath,
+  devfn,
+  addr,
+  host,
+  properties,
+}: AddDevice): VmDevice {
+  const { iommufd } = properties;
   const isChannel = devfn === undefined && addr !== '';
   return {
     id,
@@ -13,6 +22,7 @@ export function deviceOf({ id, driver, busPath, devfn, addr, host }: AddDevice):
     devfn,
     host,
     sysfsdev: undefined,
+    ...(typeof iommufd === 'string' ? { iommufd } : {}),
     ...(isChannel ? { devno: formatDevno(parseDevno(addr)) } : {}),
   };
 }

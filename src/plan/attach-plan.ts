@@ -3,12 +3,18 @@ import { snapshotHash } from '../vm/hash.js';
 import type { VmSnapshot } from '../vm/types.js';
 import { planZpci } from './plan-zpci.js';
 import type { PlanRequest } from './request.js';
+import type { ChosenRoute } from './route.js';
 import type { AddDevice, AddZpci, AttachSubject, HotplugPlan, HotplugStep } from './steps.js';
 import type { World } from './world.js';
 
 /** A plan, or the finding that what was asked for is there already. */
 export type AttachPlanning =
-  | { readonly kind: 'plan'; readonly plan: HotplugPlan }
+  | {
+      readonly kind: 'plan';
+      readonly plan: HotplugPlan;
+      /** Undefined for an emulated device. */
+      readonly route: ChosenRoute | undefined;
+    }
   | { readonly kind: 'already'; readonly ids: readonly string[] };
 
 /** The plan of an attach, whatever is attached: its steps, and what they come to when they are done. */
@@ -17,10 +23,12 @@ export function attachPlan(
   { planId, vm, address }: World,
   steps: readonly HotplugStep[],
   subject: AttachSubject,
+  route?: ChosenRoute,
 ): AttachPlanning {
   const ids = steps.flatMap((step) => (step.kind === 'AddDevice' ? [step.id] : []));
   return {
     kind: 'plan',
+    route,
     plan: {
       id: planId,
       kind: 'attach',

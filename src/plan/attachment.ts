@@ -34,6 +34,10 @@ export interface Attachment {
   /** What was asked for, where it is an emulated device. */
   readonly device: EmulatedDevice | undefined;
   readonly bindings: readonly { readonly step: BindDriver; readonly record: unknown }[];
+  /** The iommufd object that was asked for along with it; undefined for the group, and for somebody else's. */
+  readonly iommufd?: string | undefined;
+  /** Whether QEMU opened the devices' own nodes. */
+  readonly viaCdev?: boolean | undefined;
   readonly grants: readonly { readonly step: GrantAccess; readonly record: unknown }[];
 }
 
@@ -55,6 +59,8 @@ export function attachmentOf(progress: HotplugProgress): Attachment | undefined 
     groups: of('ReserveGroup').map(({ step }: { step: ReserveGroup }) => step.group),
     bindings: of('BindDriver'),
     grants: of('GrantAccess'),
+    iommufd: of('AddIommufd')[0]?.step.id,
+    viaCdev: of('AddDevice').some(({ step }) => step.properties.iommufd !== undefined),
   };
 }
 

@@ -27,6 +27,8 @@ import { placeIn, placeOnPci } from './place-in.js';
 import { groupBySlot } from './placement.js';
 import { planEmulated } from './plan-emulated.js';
 import type { MdevAttachRequest, PlanRequest, VfioRequest } from './request.js';
+import { stepsOfRoute } from './plan-route.js';
+import { chooseRoute, refuseMixedGroup } from './route.js';
 import type { AddDevice, HotplugStep } from './steps.js';
 import type { World } from './world.js';
 
@@ -61,6 +63,10 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
   const groups = [...new Set(request.targets.map((bdf) => groupOf(host, bdf)))].sort(
     (a, b) => a - b,
   );
+  const route = chooseRoute(request.route ?? 'auto', world.iommufd, vm);
+  const members = groups.flatMap((group) => host.groups.get(group)?.members ?? []);
+  refuseMixedGroup(route, vm, new Set<string>(members));
+  const through = stepsOfRoute(route);
   const barsOf = (bdf: Bdf) => hostFunction(host, bdf).bars;
   const deadlineMs = vfioAddDeadlineMs(
     vm.ramBytes.known ? vm.ramBytes.value : undefined,
@@ -98,6 +104,7 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
       host: bdf,
       properties: {
         ...hostProperty(bdf),
+        ...through.properties(functionIdOf(host, bdf)),
         ...(fn === 0 && functions.length > 1 ? { multifunction: true } : {}),
       },
       deadlineMs,
@@ -118,13 +125,15 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
     ...groups.map((group) => ({
       kind: 'GrantAccess' as const,
       group,
+      ...through.grant(request.targets.filter((bdf) => groupOf(host, bdf) === group)),
       qemuPid,
       memlockBytes: memlockNeed(vm, request.targets.length),
     })),
+    ...through.before,
     ...zpciFor(request, vm, adds),
     ...adds,
   ];
-  return attachPlan(request, world, steps, { hosts: request.targets, device: undefined });
+  return attachPlan(request, world, steps, { hosts: request.targets, device: undefined }, route);
 }
 
 /** A mediated device has a driver and a group of its own, so there is nothing to bind. */
@@ -142,6 +151,10 @@ function planMdev(request: MdevAttachRequest, world: World): AttachPlanning {
   const id = formatFunctionId({ group, index: 0 });
   refuseTakenId(id, vm);
   const bus = busKindOf(driver);
+  // Of the other kinds it is not known how they do.
+  const wish = bus === 'pci' ? (request.route ?? 'auto') : 'group';
+  const route = chooseRoute(wish, world.iommufd, vm);
+  const through = stepsOfRoute(route);
   const add: AddDevice = {
     kind: 'AddDevice',
     id,
@@ -154,18 +167,19 @@ function planMdev(request: MdevAttachRequest, world: World): AttachPlanning {
       mayGuess: request.allow.has('unknown-window'),
     }),
     host: uuid,
-    properties: { sysfsdev: mdevPath(uuid) },
+    properties: { sysfsdev: mdevPath(uuid), ...through.properties(id) },
     deadlineMs: vfioAddDeadlineMs(vm.ramBytes.known ? vm.ramBytes.value : undefined, []),
   };
   // Channels and queues pin the pages of a request, not the guest's RAM.
   const memlockBytes = bus === 'pci' ? memlockNeed(vm, 1) : undefined;
   const steps: readonly HotplugStep[] = [
     { kind: 'ReserveGroup', group, planId },
-    { kind: 'GrantAccess', group, qemuPid, memlockBytes },
+    { kind: 'GrantAccess', group, ...through.grant([uuid]), qemuPid, memlockBytes },
+    ...through.before,
     ...zpciFor(request, vm, [add]),
     add,
   ];
-  return attachPlan(request, world, steps, { hosts: [uuid], device: undefined });
+  return attachPlan(request, world, steps, { hosts: [uuid], device: undefined }, route);
 }
 
 /** `host=` takes four digits of domain; a device behind Intel VMD goes in by its sysfs path. */

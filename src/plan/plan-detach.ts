@@ -60,7 +60,16 @@ export function planDetach(
   const leaving = [...ids, ...partnersOf(world.vm, ids)];
   return detachPlan(world, ids, attachment.planId, [
     ...removals,
-    { kind: 'AwaitRemoval', ids: leaving, groups: freed, asks: removals.map(({ id }) => id) },
+    {
+      kind: 'AwaitRemoval',
+      ids: leaving,
+      groups: freed,
+      ...(attachment.viaCdev === true ? { cdevs: true } : {}),
+      asks: removals.map(({ id }) => id),
+    },
+    ...(attachment.iommufd === undefined
+      ? []
+      : [{ kind: 'RemoveIommufd' as const, id: attachment.iommufd }]),
     ...restores,
     ...forget,
   ]);

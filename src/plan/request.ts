@@ -1,5 +1,6 @@
 import type { JsonObject } from '../json.js';
 import type { Bdf } from '../pci/pci-address.js';
+import type { RouteWish } from './route.js';
 
 /** What a guest on s390x shall know a PCI device by. */
 export interface ZpciNumbers {
@@ -21,8 +22,14 @@ interface CommonRequest {
   readonly zpci?: ZpciNumbers | undefined;
 }
 
+/** What attaches through VFIO have in common. */
+interface ThroughVfio extends CommonRequest {
+  /** The way into QEMU; default `auto`. */
+  readonly route?: RouteWish | undefined;
+}
+
 /** Host functions for the VM, resolved from a selector and expanded to the members asked for. */
-export interface VfioRequest extends CommonRequest {
+export interface VfioRequest extends ThroughVfio {
   readonly kind: 'vfio';
   /** In numeric order, at least one. */
   readonly targets: readonly Bdf[];
@@ -45,7 +52,7 @@ export interface EmulatedRequest extends CommonRequest {
 }
 
 /** A mediated device of the host that exists already. */
-export interface MdevAttachRequest extends CommonRequest {
+export interface MdevAttachRequest extends ThroughVfio {
   readonly kind: 'mdev';
   readonly uuid: string;
   readonly group: number;

@@ -5,6 +5,7 @@ import type { JsonObject } from '../json.js';
 import type { Bdf } from '../pci/pci-address.js';
 import type { VmIdentity } from '../vm/types.js';
 import type { EmulatedDevice } from './request.js';
+import type { Route } from './route.js';
 
 /**
  * The steps of attach and detach as plain data. What each does stands in `hotplug/steps`, one file a
@@ -14,11 +15,13 @@ export type HotplugStep =
   | ReserveGroup
   | BindDriver
   | GrantAccess
+  | AddIommufd
   | AddZpci
   | AddDevice
   | AwaitGuest
   | RemoveDevice
   | AwaitRemoval
+  | RemoveIommufd
   | RevokeAccess
   | RestoreDriver
   | ReleaseGroup
@@ -49,13 +52,25 @@ export interface BindDriver {
   readonly driver: string;
 }
 
-/** Lets QEMU's user open the group node, and QEMU lock the guest's memory. */
+/** Lets QEMU's user open the node that the route leads through, and QEMU lock the guest's memory. */
 export interface GrantAccess {
   readonly kind: 'GrantAccess';
   readonly group: number;
+  /** Left out for the group's node. */
+  readonly route?: Route;
+  /** Functions and mdevs of the group whose own nodes QEMU opens on the route `iommufd`. */
+  readonly devices?: readonly string[];
   readonly qemuPid: number;
   /** What the process must be able to lock; undefined where the guest's RAM is unknown. */
   readonly memlockBytes: number | undefined;
+}
+
+/** Sees to it that the VM has the iommufd object which all its devices share. */
+export interface AddIommufd {
+  readonly kind: 'AddIommufd';
+  readonly id: string;
+  /** QEMU is handed /dev/iommu open, under this name; without it QEMU opens it itself. */
+  readonly fd?: string;
 }
 
 /** Makes the partner by whose numbers the guest of an s390x knows a PCI device. Never taken back. */
@@ -90,7 +105,7 @@ export interface AddDevice {
   readonly devfn: number | undefined;
   /** The host function or the mdev's UUID, for vfio-pci. */
   readonly host: string | undefined;
-  /** Everything else of the command. */
+  /** Everything else of the command. An `fd` among it names the host's device node, which is handed over first. */
   readonly properties: JsonObject;
   /** How long QEMU may take: pinning guest memory and mapping BARs happen inside the command. */
   readonly deadlineMs: number;
@@ -120,8 +135,16 @@ export interface AwaitRemoval {
   readonly ids: readonly string[];
   /** Groups of which nothing stays in the VM. */
   readonly groups: readonly number[];
+  /** QEMU had the devices' own nodes open rather than the groups'. */
+  readonly cdevs?: boolean;
   /** Whom `device_del` named, to be asked again where a request was lost; one for each port. */
   readonly asks?: readonly string[];
+}
+
+/** Takes the VM's iommufd object away with its last user, told from QEMU. */
+export interface RemoveIommufd {
+  readonly kind: 'RemoveIommufd';
+  readonly id: string;
 }
 
 /** Gives node ownership and memory limit back. */

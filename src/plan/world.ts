@@ -3,6 +3,7 @@ import type { QuarantineEntry } from '../host/quarantine.js';
 import type { HostSnapshot } from '../host/types.js';
 import type { VmSnapshot } from '../vm/types.js';
 import type { Attachment } from './attachment.js';
+import type { IommufdFacts } from './route.js';
 
 /** Everything the planner may know, read before it is called. */
 export interface World {
@@ -11,6 +12,8 @@ export interface World {
   readonly vm: VmSnapshot;
   /** Read only where host devices are asked for. */
   readonly host: HostSnapshot | undefined;
+  /** Read only where a host device may go in through iommufd. */
+  readonly iommufd?: IommufdFacts | undefined;
   /** What the journal says is in this VM. */
   readonly attachments: readonly Attachment[];
   /** Ids whose removal was requested and is not over. */

@@ -98,9 +98,11 @@ export function checkDeviceAdd(args: JsonObject): void {
     if (kind === undefined) throw notAllowed(subject, name);
     checkArgument(subject, name, kind, value);
   }
-  for (const group of rule.exactlyOne) {
+  for (const group of [...rule.exactlyOne, ...(rule.hostDevice ? [rule.hostDevice] : [])]) {
     const given = group.filter((name) => args[name] !== undefined);
-    if (given.length === 1) continue;
+    // With a descriptor QEMU opens nothing, and what else names the device is for whoever reads it back.
+    const isNamed = group === rule.hostDevice && args.fd !== undefined && given.length === 0;
+    if (given.length === 1 || isNamed) continue;
     throw new InputError(
       'BAD_ARGUMENT',
       given.length === 0

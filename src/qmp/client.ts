@@ -20,7 +20,8 @@ import {
 import type { SessionOptions } from './session-options.js';
 import type { ExecuteOptions, QemuVersion, QmpEvent, QmpSession } from './session.js';
 import { StrayReplies } from './stray-replies.js';
-import type { QmpTransport } from './transport.js';
+import type { OpenFile, QmpTransport } from './transport.js';
+import { noFdPassing } from './unix-files.js';
 import { readMessage, writeRequest, type QmpMessage } from './wire.js';
 
 /**
@@ -97,8 +98,8 @@ export class QmpClient implements QmpSession {
     this.#strays = strays;
     this.#queue = new CommandQueue({
       clock: this.#clock,
-      send: (line) => {
-        this.#send(line);
+      send: (line, file) => {
+        this.#send(line, file);
       },
       onLateReply: (late) => {
         strays.addLate(late);
@@ -131,16 +132,27 @@ export class QmpClient implements QmpSession {
   ): Promise<JsonValue> {
     checkCommand(command, args);
     if (this.#state !== 'ready') throw notReady(command, this.#state, this.#reason);
-    const { signal, deadlineMs = COMMAND_DEADLINES_MS[command] } = options;
+    const { signal, deadlineMs = COMMAND_DEADLINES_MS[command], file } = options;
     if (!(deadlineMs > 0)) {
       throw new InputError('BAD_ARGUMENT', `${command}: a deadline of ${deadlineMs} ms`);
     }
     const writeLine = (id: number) => writeRequest(command, args, id);
     try {
-      return await this.#queue.run({ name: command, args, writeLine, deadlineMs, signal });
+      if (file !== undefined) await this.#requireFiles();
+      return await this.#queue.run({ name: command, args, writeLine, file, deadlineMs, signal });
     } catch (error) {
       throw namingCaller(error);
     }
+  }
+
+  async fileObstacle(): Promise<string | undefined> {
+    const { files } = this.#transport ?? {};
+    return files === undefined ? 'only a unix socket carries descriptors' : files.obstacle();
+  }
+
+  async #requireFiles(): Promise<void> {
+    const obstacle = await this.fileObstacle();
+    if (obstacle !== undefined) throw noFdPassing(this.address, obstacle);
   }
 
   onEvent(listener: (event: QmpEvent) => void): () => void {
@@ -298,9 +310,12 @@ export class QmpClient implements QmpSession {
     if (fate === 'unknown') this.#strays.addUnknown(reply.id);
   }
 
-  #send(line: string): void {
-    // Without a transport no command gets as far as this.
-    this.#transport?.send(Buffer.from(line)).catch((error: unknown) => {
+  #send(line: string, file: OpenFile | undefined): void {
+    // Without a transport no command gets as far as this, nor one with a file where those cannot go.
+    const transport = this.#transport;
+    const data = Buffer.from(line);
+    const sent = file === undefined ? transport?.send(data) : transport?.files?.send(data, file);
+    sent?.catch((error: unknown) => {
       this.#end(monitorGone(this.address, error as Error));
     });
   }

@@ -8,6 +8,7 @@ import {
 } from '../errors.js';
 import type { JsonObject, JsonValue } from '../json.js';
 import { CommandError } from './failures.js';
+import type { OpenFile } from './transport.js';
 import type { ErrorReply } from './wire.js';
 
 /** A command on its way: waiting to be sent, or sent and waiting for its answer. */
@@ -15,6 +16,7 @@ interface Command {
   readonly name: string;
   readonly args: JsonObject | undefined;
   readonly writeLine: (id: number) => string;
+  readonly file: OpenFile | undefined;
   readonly deadlineMs: number;
   sent: boolean;
   /** The caller has been told something: an answer that comes now is late. */
@@ -30,6 +32,8 @@ export interface CommandRequest {
   readonly args: JsonObject | undefined;
   /** Makes the line for the id that the command gets when it is sent. */
   readonly writeLine: (id: number) => string;
+  /** Goes along with the line. */
+  readonly file?: OpenFile | undefined;
   readonly deadlineMs: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -54,7 +58,7 @@ export type ReplyFate = 'delivered' | 'late' | 'unknown';
 
 export interface CommandQueueOptions {
   readonly clock: Clock;
-  readonly send: (line: string) => void;
+  readonly send: (line: string, file: OpenFile | undefined) => void;
   readonly onLateReply: (late: LateReply) => void;
 }
 
@@ -75,7 +79,7 @@ export interface CommandQueueOptions {
  */
 export class CommandQueue {
   readonly #clock: Clock;
-  readonly #send: (line: string) => void;
+  readonly #send: CommandQueueOptions['send'];
   readonly #onLateReply: (late: LateReply) => void;
   /** How many commands may be unanswered at once. */
   #window = 1;
@@ -114,6 +118,7 @@ export class CommandQueue {
         name,
         args,
         writeLine: request.writeLine,
+        file: request.file,
         deadlineMs,
         sent: false,
         settled: false,
@@ -179,7 +184,7 @@ export class CommandQueue {
       command.sent = true;
       const id = this.#takeId();
       this.#sent.set(id, command);
-      this.#send(command.writeLine(id));
+      this.#send(command.writeLine(id), command.file);
     }
     this.#startTimer();
   }

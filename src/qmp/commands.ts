@@ -2,6 +2,7 @@ import type { JsonObject } from '../json.js';
 import { excerpt } from '../text.js';
 import { ReplyValue } from './guards.js';
 import type { ExecuteOptions, QemuVersion, QmpSession } from './session.js';
+import type { OpenFile } from './transport.js';
 
 /**
  * Hot-adds a device; see `checkDeviceAdd` for what may be asked. Success means that QEMU has the
@@ -52,6 +53,21 @@ export async function objectDel(
   options?: ExecuteOptions,
 ): Promise<void> {
   await session.execute('object-del', { id }, options);
+}
+
+/**
+ * Hands QEMU an open file under a name, which the next command of this monitor that uses the name takes up,
+ * whether that command succeeds or not. A name that is given again replaces its file.
+ *
+ * @throws {RefusedError} `NO_FD_PASSING`: nothing was sent.
+ */
+export async function getFd(
+  session: QmpSession,
+  fdname: string,
+  file: OpenFile,
+  options?: Omit<ExecuteOptions, 'file'>,
+): Promise<void> {
+  await session.execute('getfd', { fdname }, { ...options, file });
 }
 
 /** Gives back a file descriptor that was passed to this monitor with `getfd`. */

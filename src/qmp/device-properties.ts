@@ -7,6 +7,8 @@ export interface DriverRule {
   readonly properties: Readonly<Record<string, ArgumentKind>>;
   /** Of each of these groups exactly one property must be given. */
   readonly exactlyOne: readonly (readonly string[])[];
+  /** Properties that say which device of the host it is: one of them, and `fd` along with it or alone. */
+  readonly hostDevice?: readonly string[];
 }
 
 type Properties = Readonly<Record<string, ArgumentKind>>;
@@ -143,12 +145,12 @@ function* virtioRules(): Generator<[string, DriverRule]> {
  * ports and bridges, and emulated devices for practice.
  */
 export const DRIVER_RULES: ReadonlyMap<string, DriverRule> = new Map<string, DriverRule>([
-  ['vfio-pci', pci(VFIO_PCI, [['host', 'sysfsdev', 'fd']])],
+  ['vfio-pci', { ...pci(VFIO_PCI), hostDevice: ['host', 'sysfsdev'] }],
   ['vfio-user-pci', pci({ socket: 'unixSocket', bootindex: 'bootIndex' }, [['socket']])],
   [
     'vfio-ccw',
-    other(
-      {
+    {
+      ...other({
         ...CCW,
         sysfsdev: 'sysfsDevice',
         fd: 'fdName',
@@ -156,13 +158,16 @@ export const DRIVER_RULES: ReadonlyMap<string, DriverRule> = new Map<string, Dri
         'force-orb-pfch': 'boolean',
         loadparm: 'label',
         bootindex: 'bootIndex',
-      },
-      [['sysfsdev', 'fd']],
-    ),
+      }),
+      hostDevice: ['sysfsdev'],
+    },
   ],
   [
     'vfio-ap',
-    other({ sysfsdev: 'sysfsDevice', fd: 'fdName', iommufd: 'id' }, [['sysfsdev', 'fd']]),
+    {
+      ...other({ sysfsdev: 'sysfsDevice', fd: 'fdName', iommufd: 'id' }),
+      hostDevice: ['sysfsdev'],
+    },
   ],
   [
     'zpci',

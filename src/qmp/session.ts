@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from '../json.js';
+import type { OpenFile } from './transport.js';
 
 /** A QMP event as it came; `data` is `{}` where QEMU sends none. */
 export interface QmpEvent {
@@ -13,6 +14,8 @@ export interface ExecuteOptions {
   readonly signal?: AbortSignal | undefined;
   /** Overrides the command's entry in the deadline table. */
   readonly deadlineMs?: number | undefined;
+  /** Handed to QEMU along with the command: `getfd`, `add-fd`. To be kept open until the answer is there. */
+  readonly file?: OpenFile | undefined;
 }
 
 /** QEMU's version as the greeting states it. */
@@ -38,10 +41,13 @@ export interface QmpSession {
    *
    * @throws {InputError} `COMMAND_NOT_ALLOWED`, `PROPERTY_NOT_ALLOWED`, `BAD_ID`: nothing was sent.
    * @throws {CommandError} QEMU answered with an error.
+   * @throws {RefusedError} `NO_FD_PASSING`: a file cannot go along, nothing was sent.
    * @throws {OutcomeUnknownError} no answer in time, or the session ended first.
    * @throws {QmpError} `ABORTED` when the signal fired; whether the command ran is unknown if it was sent.
    */
   execute(command: string, args?: JsonObject, options?: ExecuteOptions): Promise<JsonValue>;
+  /** What keeps a file from going along with a command; undefined where nothing does. */
+  fileObstacle(): Promise<string | undefined>;
   /**
    * Calls the listener for every event from now on, in order, before any later reply is
    * delivered. A listener that throws is reported to the logger and harms nobody.

@@ -1,21 +1,37 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
-import { systemClock } from '../clock.js';
+import { systemClock, type Clock } from '../clock.js';
 import { ConnectError, QmpError } from '../errors.js';
 import { DEFAULT_CONNECT_DEADLINE_MS, type ConnectOptions } from './connect-options.js';
-import type { QmpTransport, TransportHandlers } from './transport.js';
+import type { loadSendWithFile } from './pass-file.js';
+import type { FileSender, OpenFile, QmpTransport, TransportHandlers } from './transport.js';
+import { UnixFiles } from './unix-files.js';
+
+/** What sending files takes besides the socket. */
+export interface FilePassing {
+  readonly clock: Clock;
+  readonly load?: typeof loadSendWithFile | undefined;
+}
 
 /** A connected unix or TCP socket as a transport. */
 export class SocketTransport implements QmpTransport {
   readonly address: string;
   readonly #socket: Socket;
+  readonly files: FileSender | undefined;
   #handlers: TransportHandlers | undefined;
   #reason: Error | undefined;
   #ended = false;
+  /** While a file is on its way everything else waits: it goes with the first byte of its own message. */
+  #lock: Promise<void> | undefined;
 
-  /** Takes the socket over. It must be paused: nothing reads before `start`. */
-  constructor(address: string, socket: Socket) {
+  /**
+   * Takes the socket over. It must be paused: nothing reads before `start`.
+   *
+   * @param passing makes it able to send files; only for a unix socket.
+   */
+  constructor(address: string, socket: Socket, passing?: FilePassing) {
     this.address = address;
     this.#socket = socket;
+    this.files = passing && this.#filesOf(new UnixFiles({ address, socket, ...passing }));
     socket.setNoDelay(true);
     socket.on('error', (error) => {
       this.#reason ??= error;
@@ -27,6 +43,36 @@ export class SocketTransport implements QmpTransport {
   }
 
   send(data: Uint8Array): Promise<void> {
+    return this.#lock === undefined ? this.#write(data) : this.#lock.then(() => this.#write(data));
+  }
+
+  #filesOf(files: UnixFiles): FileSender {
+    return {
+      obstacle: () => files.obstacle(),
+      send: (data, file) => this.#alone(() => this.#sendWith(files, data, file)),
+    };
+  }
+
+  async #sendWith(files: UnixFiles, data: Uint8Array, file: OpenFile): Promise<void> {
+    // Until this returns, bytes from before may lie in a buffer of Node's.
+    await this.#write(new Uint8Array());
+    await files.send(data, file, (rest) => this.#write(rest));
+  }
+
+  /** Runs work when all that was sent before is through; what is sent later waits for it. */
+  #alone(work: () => Promise<void>): Promise<void> {
+    const done = (this.#lock ?? Promise.resolve()).then(work);
+    // Who comes next is not concerned by a failure; the caller is.
+    const lock = done
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#lock === lock) this.#lock = undefined;
+      });
+    this.#lock = lock;
+    return done;
+  }
+
+  #write(data: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#socket.write(data, (error) => {
         if (error) reject(error);

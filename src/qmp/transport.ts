@@ -23,6 +23,24 @@ export interface QmpTransport {
   resume?(): void;
   /** Tells the other end that nothing more comes, after all that was sent; delivery goes on. */
   endSending?(): void;
+  /** How open files go along; absent where the transport has no way for them. */
+  readonly files?: FileSender | undefined;
+}
+
+/** An open file of this process. Once it is closed its number reads -1, as that of Node's `FileHandle` does. */
+export interface OpenFile {
+  readonly fd: number;
+}
+
+/** Hands open files over together with bytes: SCM_RIGHTS, unix(7). */
+export interface FileSender {
+  /** What keeps files from being sent; undefined where nothing does. */
+  obstacle(): Promise<string | undefined>;
+  /**
+   * Hands over bytes, in order with `send`, and with the first of them the file, which has to stay open until
+   * the peer has answered. Resolves when all of it was accepted.
+   */
+  send(data: Uint8Array, file: OpenFile): Promise<void>;
 }
 
 export interface TransportHandlers {

@@ -42,7 +42,7 @@ export async function connectUnix(
       await pause(pauseMs, clock, address, signal);
       continue;
     }
-    return new SocketTransport(address, socket);
+    return new SocketTransport(address, socket, { clock });
   }
 }
 

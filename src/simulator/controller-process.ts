@@ -123,6 +123,7 @@ export class ControllerProcess {
     return {
       address: inner.address,
       send: (data) => this.#operate('send', () => inner.send(data)),
+      files: inner.files && this.guard('files', inner.files),
       start: (handlers) => {
         inner.start({
           onData: (data) => {

@@ -247,11 +247,12 @@ function devicesOf({ ports, others }: Readings): readonly VmDevice[] {
         host: undefined,
         sysfsdev: undefined,
       })),
-    ...others.map(({ device, seat, host, sysfsdev, devno }) => ({
+    ...others.map(({ device, seat, host, sysfsdev, iommufd, devno }) => ({
       ...named(device),
       ...placeOf(seat),
       host,
       sysfsdev,
+      ...(iommufd === undefined ? {} : { iommufd }),
       ...(devno === undefined ? {} : { devno }),
     })),
   ].sort((a, b) => (a.path < b.path ? -1 : 1));

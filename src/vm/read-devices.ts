@@ -14,6 +14,7 @@ export interface DeviceReading {
   readonly seat: Seat;
   readonly host: string | undefined;
   readonly sysfsdev: string | undefined;
+  readonly iommufd: string | undefined;
   /** Of a channel device: its address. */
   readonly devno: Devno | undefined;
   /** Of a pxb: the number of its root bus and the guest's NUMA node, 128 for none. */
@@ -35,7 +36,7 @@ export function devicesIn(
   });
 }
 
-/** Reads one device: two commands, three for a channel device, four for vfio-pci and pxb-pcie. Undefined where it is gone. */
+/** Reads one device: two commands, three for a channel device, four for pxb-pcie, five for vfio-pci. Undefined where it is gone. */
 export async function readDevice(
   reader: QomReader,
   device: NamedDevice,
@@ -47,18 +48,22 @@ export async function readDevice(
     device.type === 'pxb-pcie' ? readPxb(reader, device.path) : undefined,
   ]);
   if (seat.addr.kind === 'gone' || seat.parentBus.kind === 'gone') return undefined;
-  return { device, seat, devno, host: vfio?.host, sysfsdev: vfio?.sysfsdev, pxb };
+  const { host, sysfsdev, iommufd } = vfio ?? {};
+  return { device, seat, devno, host, sysfsdev, iommufd, pxb };
 }
 
 async function readVfio(reader: QomReader, path: string) {
-  const [host, sysfsdev] = await Promise.all([
+  const [host, sysfsdev, iommufd] = await Promise.all([
     reader.text(path, 'host'),
     reader.text(path, 'sysfsdev'),
+    // A link, and unknown before QEMU 9.0: both no link and no property mean the group's node.
+    reader.text(path, 'iommufd'),
   ]);
   const directory = valueOf(sysfsdev) ?? '';
   return {
     host: hostOf(valueOf(host) ?? '', directory),
     sysfsdev: directory === '' ? undefined : directory,
+    iommufd: /^\/objects\/([^/]+)$/.exec(valueOf(iommufd) ?? '')?.[1],
   };
 }
 

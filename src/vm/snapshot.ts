@@ -32,7 +32,7 @@ const MAX_DEVICES = 4_096;
  * Questions go out in rounds, each all at once, so that a session with `oob` pipelines them; a round
  * begins when the one before it is answered, so that their order is the same every time and can be
  * replayed. Commands in all: 9; for each port at most 9 (with `previous` 1); for
- * each further device 2 (vfio-pci and pxb-pcie 4); for each device in a port 1; and 3 for each host bridge.
+ * each further device 2 (pxb-pcie 4, vfio-pci 5); for each device in a port 1; and 3 for each host bridge.
  *
  * A device that leaves while it is being read is left out. What QEMU does not tell, or tells in a way
  * that cannot be right, is unknown with its reason.

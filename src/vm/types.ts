@@ -88,6 +88,8 @@ export interface VmDevice {
   /** Host function behind a vfio-pci device, canonical; undefined for others. */
   readonly host: string | undefined;
   readonly sysfsdev: string | undefined;
+  /** Id of the iommufd object through which a vfio device has its memory mapped; without one, its group's. */
+  readonly iommufd?: string | undefined;
   /** Address in the channel subsystem, `fe.0.0001`; only of a CCW device. */
   readonly devno?: Devno | undefined;
 }

@@ -39,7 +39,7 @@ describe('a dry run of a GPU with its sound function', () => {
       guestBdf: null,
       bars: [],
     });
-    const document = toJson(plannedAttach(plan, vm));
+    const document = toJson(plannedAttach({ kind: 'plan', plan }, vm));
     expect(document).toEqual({
       attachment: {
         group: 17,
@@ -59,7 +59,7 @@ describe('a dry run of a GPU with its sound function', () => {
 
   it('reads as a plan, not as a deed', () => {
     const { plan, vm } = planGpu();
-    expect(renderAttach(plannedAttach(plan, vm)).split('\n')).toEqual([
+    expect(renderAttach(plannedAttach({ kind: 'plan', plan }, vm)).split('\n')).toEqual([
       `would attach vfio_device_17_1 (${SOUND}) in rp1: 03/00.1`,
       `would attach vfio_device_17_0 (${GPU}) in rp1: 03/00`,
       ...plan.steps.map(({ kind }) => `  ${kind}`),

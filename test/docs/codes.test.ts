@@ -16,7 +16,10 @@ function errorCodes(): readonly string[] {
 const NAMES = new Set([
   'DEVICE_DELETED',
   'DEVICE_UNPLUG_GUEST_ERROR',
+  'CAP_IPC_LOCK',
   'CAP_SYS_PTRACE',
+  'CONFIG_IOMMUFD',
+  'CONFIG_VFIO_GROUP',
   'SCM_RIGHTS',
 ]);
 const isEnvironment = (name: string) => /^(QMPLUG|QEMU_MONITOR)_/.test(name);

@@ -178,6 +178,7 @@ export class Patient implements Disposable {
         return node ?? inner.stat(real);
       },
       write: (path) => Promise.reject(new Error(`a check wrote to ${path}`)),
+      open: (path) => Promise.reject(new Error(`a check opened ${path}`)),
       chown: (path) => Promise.reject(new Error(`a check changed ${path}`)),
       chmod: (path) => Promise.reject(new Error(`a check changed ${path}`)),
       loadModule: (name) => Promise.reject(new Error(`a check loaded ${name}`)),

@@ -301,6 +301,7 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     'no device': onVm((vm) => vm.attach({ device: 'gpu' })),
     'a port that is not there': onVm((vm) => vm.attach({ device: ACCELERATOR, port: 'rp9' })),
     'an id that is none': onVm((vm) => vm.attach({ emulate: { driver: 'edu' }, id: 'a/b' })),
+    'a route that is none': onVm((vm) => vm.attach({ device: ACCELERATOR, route: anything('x') })),
     'no driver': onVm((vm) => vm.attach({ emulate: {}, id: 'd0' })),
     'a driver that is not allowed': onVm((vm) =>
       vm.attach({ emulate: { driver: 'ivshmem-plain' }, id: 'd0' }),
@@ -381,6 +382,10 @@ const QMP: Readonly<Record<string, Rows | string>> = {
   childType: TAKES_ALL,
   classifyFailure: TAKES_ALL,
   closeFd: { 'a digit first': () => qmp.closeFd(session(), '1fd') },
+  getFd: {
+    'a digit first': () => qmp.getFd(session(), '1fd', { fd: 0 }),
+    'a transport that carries none': () => qmp.getFd(session(), 'fd', { fd: 0 }),
+  },
   connectQmp: { 'no address': () => qmp.connectQmp('') },
   connectTransport: {
     'no port': () => qmp.connectTransport(anything({ kind: 'tcp', host: 'x', port: -1 })),
@@ -443,6 +448,7 @@ const QMP: Readonly<Record<string, Rows | string>> = {
   },
   'QmpClient.close': TAKES_ALL,
   'QmpClient.onEvent': TAKES_ALL,
+  'QmpClient.fileObstacle': TAKES_ALL,
 };
 
 const header = '{"qmplug":1,"qemu":"7.2.22","machine":"q35","scenario":"x","origin":"recorded"}\n';

@@ -161,6 +161,7 @@ export class FakeKernel {
         this.drivers.add(driver);
       },
       readBytes: unused,
+      open: unused,
       chown: unused,
       chmod: unused,
       readAcl: unused,

@@ -21,7 +21,7 @@ export const GPU = '0000:3b:00.0';
 export const AUDIO = '0000:3b:00.1';
 
 /** An accelerator alone in its group, and a GPU with its audio function in one group and slot. */
-const FUNCTIONS: readonly FunctionConfig[] = [
+export const HOST_FUNCTIONS: readonly FunctionConfig[] = [
   {
     bdf: ACCELERATOR,
     group: 5,
@@ -42,7 +42,7 @@ export function createHostWorld({
   ...config
 }: WorldConfig & { readonly hotplug?: 'acpi' | 'native' }): World {
   return createWorld({
-    host: { functions: FUNCTIONS },
+    host: { functions: HOST_FUNCTIONS },
     qemu: {
       hotplug,
       monitors: [ADDRESS, SECOND_ADDRESS],

@@ -88,6 +88,7 @@ export class FakeQom {
       address: 'fake',
       version: { major: 7, minor: 2, micro: 22, package: '' },
       execute: async (command, args = {}) => this.#answer(command, args),
+      fileObstacle: () => Promise.resolve('a fake has no descriptors'),
       onEvent: () => () => undefined,
       closed: new Promise(() => undefined),
       close: async () => undefined,

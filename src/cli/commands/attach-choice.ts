@@ -67,7 +67,7 @@ async function preview(vm: Vm, request: AttachBatchRequest): Promise<readonly Li
   return (await vm.planAttachBatch(request)).map(({ devices, preview: planned }) =>
     planned.kind === 'already'
       ? batchLine({ kind: 'attached', devices, result: planned.result })
-      : { devices, document: plannedAttach(planned.plan, snapshot), warnings: [] },
+      : { devices, document: plannedAttach(planned, snapshot), warnings: [] },
   );
 }
 

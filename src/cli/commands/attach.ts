@@ -6,6 +6,7 @@ import {
   type AttachResult,
   type AttachWarning,
   type JsonObject,
+  type RouteWish,
   type Vm,
 } from '../../index.js';
 import { addPolicyOptions, type PolicyOptions } from '../choose-devices.js';
@@ -39,6 +40,8 @@ interface AttachOptions extends VmOptions, PolicyOptions {
   readonly zpciUid?: number;
   readonly zpciFid?: number;
   readonly reservedFor?: string;
+  readonly iommufd?: boolean;
+  readonly passFds?: true;
   readonly dryRun?: true;
 }
 
@@ -50,6 +53,7 @@ Examples:
   qmplug attach /run/vm.sock 'class:gpu numa:0' --policy first:2 --distinct group
   qmplug attach /run/vm.sock 'vf pf-of:0000:5e:00.0' --policy all --partial
   qmplug attach /run/vm.sock 0000:3b:00.0 --port rp1 --wait placed --timeout 30
+  qmplug attach /run/vm.sock 0000:3b:00.0 --pass-fds
   qmplug attach /run/vm.sock --device '{"driver":"pci-testdev"}' --id practice0
   qmplug attach /run/vm.sock --device '{"driver":"virtio-rng-ccw"}' --id rng0 --port fe.1.0042
   qmplug attach /run/vm.sock --device '[{"driver":"edu"},{"driver":"virtio-rng-pci"}]' --id both
@@ -64,7 +68,9 @@ With a --policy other than one, each slot or IOMMU group that is chosen is an at
 none. Those that went before one that fails are taken out again, and that ends with status 4; with --partial they
 stay, and the status is that of the worst failure, at least 4 where anything was attached.
 
-JSON: {"attachment":{"group","already","functions":[{"id","host","port","addr","guestPath","guestBdf","bars"}]},
+A host device goes in through iommufd where kernel and QEMU have it, and through its IOMMU group elsewhere.
+
+JSON: {"attachment":{"group","already","route":{"kind","why"},"functions":[{"id","host","port","addr","guestPath","guestBdf","bars"}]},
        "steps":[{"kind","outcome","ms"}],"warnings":[{"code","message"}]}; warnings only where there are any
       With a --policy other than one: {"attachments":[{"devices","attachment","steps","warnings"}]}, and with --partial
       {"devices","error"} for what failed`;
@@ -106,6 +112,9 @@ export function defineAttach(program: Command, run: RunWork): Command {
       'the name it was set aside for with host reserve',
       once('--reserved-for', holdOwner),
     )
+    .option('--iommufd', 'through iommufd, or not at all')
+    .option('--no-iommufd', 'through the IOMMU group, whatever else there is')
+    .option('--pass-fds', 'through iommufd, with descriptors: QEMU opens nothing itself')
     .option('--id <id>', 'the id of the emulated device', once('--id', deviceId))
     .option(
       '--zpci-uid <n>',
@@ -160,7 +169,7 @@ async function attach(attaching: Promise<AttachResult>): Promise<Answer> {
 async function preview(vm: Vm, request: AttachRequest): Promise<Answer> {
   const planned = await vm.planAttach(request);
   if (planned.kind === 'already') return attach(Promise.resolve(planned.result));
-  const document = plannedAttach(planned.plan, await vm.snapshot());
+  const document = plannedAttach(planned, await vm.snapshot());
   return { document, warnings: [], pending: undefined };
 }
 
@@ -173,13 +182,25 @@ function requestOf(device: string | undefined, options: AttachOptions): AttachRe
     if (id !== undefined) throw usage('--id is for --device: a host device has an id of its own');
     if (device === undefined) throw usage('No device is named');
     parseSelector(device);
-    return { device, members, reservedFor, ...common };
+    return { device, members, reservedFor, route: routeOf(options), ...common };
   }
   if (device !== undefined) throw usage('A host device and --device exclude each other');
   if (id === undefined) throw usage('--device needs an --id');
   if (members !== undefined) throw usage('--members is for host devices');
   if (reservedFor !== undefined) throw usage('--reserved-for is for host devices');
+  if (options.iommufd !== undefined || options.passFds) {
+    throw usage('--iommufd, --no-iommufd and --pass-fds are for host devices');
+  }
   return { emulate, id, ...common };
+}
+
+function routeOf({ iommufd, passFds }: AttachOptions): RouteWish {
+  if (passFds && iommufd === false) {
+    throw usage('--pass-fds and --no-iommufd exclude each other: descriptors go with iommufd');
+  }
+  if (passFds) return 'descriptors';
+  if (iommufd === undefined) return 'auto';
+  return iommufd ? 'iommufd' : 'group';
 }
 
 function usage(message: string): InputError {

@@ -60,6 +60,7 @@ export function recordReads(effects: HostEffects): RecordingEffects {
       recorded(path, effects.readlink(path), (target) => ({ kind: 'link', target })),
     stat: (path) => recorded(path, effects.stat(path), (stat) => ({ kind: 'node', stat })),
     write: refused,
+    open: refused,
     chown: refused,
     chmod: refused,
     readAcl: (path) => effects.readAcl(path),

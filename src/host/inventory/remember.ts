@@ -21,6 +21,7 @@ export function rememberReads(effects: HostEffects): HostEffects {
     readlink: (path) => once(`link ${path}`, () => effects.readlink(path)),
     stat: (path) => once(`stat ${path}`, () => effects.stat(path)),
     write: (path, data, options) => effects.write(path, data, options),
+    open: (path) => effects.open(path),
     chown: (path, uid, gid) => effects.chown(path, uid, gid),
     chmod: (path, mode) => effects.chmod(path, mode),
     readAcl: (path) => once(`acl ${path}`, () => effects.readAcl(path)),

@@ -8,6 +8,7 @@ import {
 } from '../../host/access.js';
 import { readCredentials } from '../../host/credentials.js';
 import {
+  pinnedByOthers,
   planMemlock,
   raiseMemlock,
   restoreMemlock,
@@ -17,12 +18,16 @@ import { attachmentOf, type HotplugProgress } from '../../plan/attachment.js';
 import type { GrantAccess, RevokeAccess } from '../../plan/steps.js';
 import { groupKey } from '../../plan/checks.js';
 import type { StepContext } from '../context.js';
+import { requireCdevNode } from '../pass-node.js';
 import { watchRemoval } from '../watch-removal.js';
 import { whyOpen } from '../why-open.js';
 
 /** What GrantAccess found and is about to change, as the journal keeps it. */
 interface GrantRecord {
-  readonly node: AccessRecord;
+  /** The group's node; absent on the other routes. */
+  readonly node?: AccessRecord;
+  /** Nodes of single devices. */
+  readonly cdevs?: readonly AccessRecord[];
   /** The limit that this step raises; null where it is high enough. */
   readonly raise: MemlockRecord | null;
   /** What brings the limit back to where it was before the VM's first host device; null if untouched. */
@@ -31,24 +36,26 @@ interface GrantRecord {
 
 /** Lets QEMU's user open the group node, and QEMU lock the guest's memory. */
 export const grantAccess: StepHandler<GrantAccess, StepContext, GrantRecord> = {
-  async check({ qemuPid }, { host }) {
-    await requireContainer(host, await readCredentials(host, qemuPid));
+  async check({ qemuPid, route = 'group' }, { host }) {
+    if (route === 'group') await requireContainer(host, await readCredentials(host, qemuPid));
   },
-  async prepare({ group, qemuPid, memlockBytes }, context) {
+  async prepare(step, context) {
     const { host } = context;
-    const node = await recordAccess(host, `/dev/vfio/${group}`);
+    const { qemuPid, memlockBytes } = step;
+    const nodes = await recordNodes(step, host);
     const raise =
       memlockBytes === undefined
         ? undefined
-        : await planMemlock(host, qemuPid, BigInt(memlockBytes));
+        : await planMemlock(host, qemuPid, await lockedBytes(step, memlockBytes, host));
     const earlier = await earlierLimit(context);
     const latest = raise ?? earlier;
     const limit = latest && { ...latest, before: (earlier ?? latest).before };
-    return { node, raise: raise ?? null, limit: limit ?? null };
+    return { ...nodes, raise: raise ?? null, limit: limit ?? null };
   },
   async do({ qemuPid }, { host }, record) {
     if (record === undefined) return;
-    await grantNode(host, record.node.node, await readCredentials(host, qemuPid));
+    const who = await readCredentials(host, qemuPid);
+    for (const { node } of nodesOf(record)) await grantNode(host, node, who);
     if (record.raise !== null) await raiseMemlock(host, record.raise);
   },
   async undo({ group }, context, record) {
@@ -57,7 +64,7 @@ export const grantAccess: StepHandler<GrantAccess, StepContext, GrantRecord> = {
     if (why !== undefined) return { waiting: why };
     const { host } = context;
     if (record.raise !== null) await restoreMemlock(host, record.raise);
-    await restoreAccess(host, record.node);
+    for (const node of nodesOf(record)) await restoreAccess(host, node);
   },
   async probe() {
     // Nothing depends on it: `device_add` says at once when QEMU cannot open the node.
@@ -89,14 +96,45 @@ async function whyHeldByThis(group: number, context: StepContext): Promise<strin
 /** Takes back what GrantAccess gave. */
 export const revokeAccess: StepHandler<RevokeAccess, StepContext> = {
   async do({ record, restoreLimit }, { host }) {
-    const { node, limit } = record as GrantRecord;
-    await restoreAccess(host, node);
+    const { limit, ...nodes } = record as GrantRecord;
+    for (const node of nodesOf(nodes)) await restoreAccess(host, node);
     if (restoreLimit && limit !== null) await restoreMemlock(host, limit);
   },
   async probe() {
     return 'absent';
   },
 };
+
+/** Whatever QEMU is to open on its route. */
+async function recordNodes(
+  { group, route = 'group', devices = [] }: GrantAccess,
+  host: StepContext['host'],
+): Promise<Pick<GrantRecord, 'node' | 'cdevs'>> {
+  switch (route) {
+    case 'group':
+      return { node: await recordAccess(host, `/dev/vfio/${group}`) };
+    case 'iommufd': {
+      const nodes = await Promise.all(devices.map((device) => requireCdevNode(host, device)));
+      return { cdevs: await Promise.all(nodes.map((node) => recordAccess(host, node))) };
+    }
+    case 'descriptors':
+      return {};
+  }
+}
+
+function nodesOf({ node, cdevs = [] }: Pick<GrantRecord, 'node' | 'cdevs'>) {
+  return node === undefined ? cdevs : [node, ...cdevs];
+}
+
+/** A group's container counts per process, iommufd per user: then the limit has to bear what the others pinned. */
+async function lockedBytes(
+  { route = 'group', qemuPid }: GrantAccess,
+  ownBytes: number,
+  host: StepContext['host'],
+): Promise<bigint> {
+  const others = route === 'group' ? 0n : await pinnedByOthers(host, qemuPid);
+  return BigInt(ownBytes) + others;
+}
 
 /** The limit record of another attachment of this VM, whose raise is still in force. */
 async function earlierLimit({ journal, vm }: StepContext): Promise<MemlockRecord | undefined> {

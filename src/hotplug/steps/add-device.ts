@@ -1,6 +1,9 @@
-import type { StepHandler } from '../../engine/index.js';
+import type { StepHandler, Waiting } from '../../engine/index.js';
 import { NoFitError } from '../../errors.js';
 import { checkDeviceAdd } from '../../qmp/allow-list.js';
+import { cdevNode, readCdev } from '../../host/cdev.js';
+import type { HostEffects } from '../../host/effects.js';
+import { isHeldBy } from '../../host/holders.js';
 import { deviceAdd, type DeviceAddArguments } from '../../qmp/commands.js';
 import { CommandError } from '../../qmp/failures.js';
 import { queryPci, type PciBusInfo } from '../../qmp/query-pci.js';
@@ -10,6 +13,7 @@ import type { AddDevice } from '../../plan/steps.js';
 import type { StepContext } from '../context.js';
 import { StepError } from '../../engine/step-errors.js';
 import { liveFit } from '../live-fit.js';
+import { passNode, requireCdevNode, takeBack } from '../pass-node.js';
 import { presenceOf } from '../presence.js';
 import { findById } from '../status.js';
 import type { VmLink } from '../vm-link.js';
@@ -25,9 +29,11 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
   },
 
   async do(step, context) {
-    const session = await context.vm.session();
+    const { vm, host } = context;
+    const session = await vm.session();
     const { id, deadlineMs, judgeBars } = step;
     const path = `/machine/peripheral/${id}`;
+    await handOver(step, session, host);
     const added = deviceAdd(session, commandOf(step), { deadlineMs });
     const [add, entries, parentBus, place, pci] = await Promise.allSettled([
       added,
@@ -36,6 +42,7 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
       readPlace(session, step),
       judgeBars ? queryPci(session) : undefined,
     ]);
+    if (add.status === 'rejected') await takeBackUnused(step, session, add.reason);
     // The command's own failure is the reason; the reads fail along with it.
     for (const result of [add, entries, parentBus, place, pci]) {
       if (result.status === 'rejected') throw result.reason;
@@ -47,20 +54,22 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
   /** QEMU said no: a device that has the id now is another client's. */
   changedNothing: (cause) => cause instanceof CommandError && cause.command === 'device_add',
 
-  async undo(step, { vm, removals }) {
+  async undo(step, context) {
+    const { vm, removals } = context;
     const { id } = step;
+    await takeBackLeft(step, vm);
     const hasLeft = async () => {
       if ((await presenceOf(vm, id)) !== 'absent') return false;
       removals.forget([id]);
       return true;
     };
-    if (await hasLeft()) return;
+    if (await hasLeft()) return whatIsHeld(step, context);
     await refuseStranger(step, vm);
     if (removals.dueMs(id) === 0) {
       const request = await removals.ask(id);
       if (request.kind === 'busy') return { waiting: `${id}: ${request.why}` };
     }
-    if (await hasLeft()) return;
+    if (await hasLeft()) return whatIsHeld(step, context);
     return { waiting: `${id}: the guest has not released it yet` };
   },
 
@@ -76,15 +85,59 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
     }
   },
 
-  wait: ({ id }, context, signal) =>
+  wait: (step, context, signal) =>
     watchRemoval({
       context,
       signal,
-      ids: [id],
-      atMostMs: Math.max(LOOK_AGAIN_MS, context.removals.dueMs(id)),
-      isOver: async () => (await presenceOf(context.vm, id)) === 'absent',
+      ids: [step.id],
+      atMostMs: Math.max(LOOK_AGAIN_MS, context.removals.dueMs(step.id)),
+      isOver: async () =>
+        (await presenceOf(context.vm, step.id)) === 'absent' &&
+        (await whatIsHeld(step, context)) === undefined,
     }),
 };
+
+/**
+ * QEMU unlinks a device before it closes the host's: until then its driver cannot be brought back. Of a node of its
+ * own that can be told; a group's may be open for another device.
+ */
+async function whatIsHeld(
+  { id, host: device, properties }: AddDevice,
+  { vm, host }: StepContext,
+): Promise<Waiting | undefined> {
+  if (device === undefined || properties.iommufd === undefined) return undefined;
+  if (vm.identity.kind !== 'process' || (await vm.isGone())) return undefined;
+  const name = await readCdev(host, device);
+  if (name === undefined) return undefined;
+  const held = await isHeldBy(host, vm.identity.pid, cdevNode(name));
+  if (held.known && !held.value) return undefined;
+  return { waiting: `${id}: QEMU has not closed ${cdevNode(name)} yet` };
+}
+
+/** Under which name QEMU is handed the host's device node; undefined where it opens it itself. */
+function fdOf({ properties: { fd } }: AddDevice): string | undefined {
+  return typeof fd === 'string' ? fd : undefined;
+}
+
+/** First of all, and its answer is waited for: the descriptor is taken up by the very next command that names it. */
+async function handOver(step: AddDevice, session: QmpSession, host: HostEffects): Promise<void> {
+  const name = fdOf(step);
+  if (name === undefined) return;
+  const node = await requireCdevNode(host, step.host ?? '');
+  await passNode({ host, session }, { node, name });
+}
+
+/** Where QEMU refused before it looked at the descriptor it still has it open, and the device could not go back. */
+async function takeBackUnused(step: AddDevice, session: QmpSession, cause: unknown): Promise<void> {
+  const name = fdOf(step);
+  if (name !== undefined && cause instanceof CommandError) await takeBack(session, name);
+}
+
+async function takeBackLeft(step: AddDevice, vm: VmLink): Promise<void> {
+  const name = fdOf(step);
+  if (name === undefined || (await vm.isGone())) return;
+  await takeBack(await vm.session(), name);
+}
 
 function commandOf({ driver, id, bus, addr, devfn, properties }: AddDevice): DeviceAddArguments {
   if (devfn !== undefined) return { driver, id, bus, addr, ...properties };

@@ -74,7 +74,7 @@ interface Remains {
 
 /** Undefined when nothing does. */
 async function whatRemains(
-  { ids, groups }: AwaitRemoval,
+  { ids, groups, cdevs = false }: AwaitRemoval,
   context: StepContext,
 ): Promise<Remains | undefined> {
   const inside = await deviceIds(context.vm);
@@ -83,7 +83,7 @@ async function whatRemains(
     return { kind: 'inside', why: `the guest has not released ${staying.join(', ')}` };
   }
   for (const group of groups) {
-    const open = await whyOpen(group, context);
+    const open = await whyOpen(group, context, { cdevs });
     const why = open.known ? open.value : open.reason;
     if (why !== undefined) return { kind: 'held', why };
   }

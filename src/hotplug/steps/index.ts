@@ -13,6 +13,7 @@ import { forgetAttachment } from './forget-attachment.js';
 import { forgetStep } from './forget-step.js';
 import { grantAccess, revokeAccess } from './access.js';
 import { liftQuarantine } from './quarantine.js';
+import { addIommufd, removeIommufd } from './iommufd.js';
 import { releaseGroup, reserveGroup } from './group.js';
 import { removeDevice } from './remove-device.js';
 
@@ -21,11 +22,13 @@ export const handlers: StepHandlers<HotplugStep, StepContext> = {
   ReserveGroup: reserveGroup,
   BindDriver: bindDriver,
   GrantAccess: grantAccess,
+  AddIommufd: addIommufd,
   AddZpci: addZpci,
   AddDevice: addDevice,
   AwaitGuest: awaitGuest,
   RemoveDevice: removeDevice,
   AwaitRemoval: awaitRemoval,
+  RemoveIommufd: removeIommufd,
   RevokeAccess: revokeAccess,
   RestoreDriver: restoreDriver,
   ReleaseGroup: releaseGroup,

@@ -143,6 +143,12 @@ export function simulatedEffects(options: EffectsOptions): HostEffects {
         // write(2) of no bytes calls nothing in sysfs.
         if (data.length > 0) await node.write(data);
       }),
+    open: (path) =>
+      call('open', path, READ_DEADLINE_MS, () => {
+        const node = resolve(root, path, true);
+        if (node.kind !== 'special') throw new KernelError('EINVAL');
+        return kernel.openNode(pid, path, kernel.nodeAt(path));
+      }),
     chown: (path, uid, gid) =>
       call('chown', path, WRITE_DEADLINE_MS, () => {
         Object.assign(ownerOf(path), { uid, gid });

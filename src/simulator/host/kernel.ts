@@ -14,12 +14,14 @@ import {
   type Driver,
 } from './drivers.js';
 import { KernelError } from './errno.js';
+import { Iommufd } from './iommufd.js';
 import { Mdevs } from './mdev.js';
+import { SimulatedNode } from './open-node.js';
 import { createFunction, isBridge, type PciFunction } from './pci-function.js';
-import { ProcessTable, type Process } from './processes.js';
+import { openFd, ProcessTable, type Process } from './processes.js';
 import { newVfSettings, readNumVfs, virtualFunction } from './sriov.js';
 import { sysfsText } from './sysfs-text.js';
-import { Vfio, type DeviceNode } from './vfio.js';
+import { mayOpen, Vfio, type DeviceNode } from './vfio.js';
 
 /** driver_set_override refuses a page and more, and sysfs hands over at most a page. */
 const OVERRIDE_LIMIT = 4095;
@@ -40,6 +42,7 @@ export class Kernel {
   readonly trace: Trace;
   readonly processes = new ProcessTable();
   readonly vfio: Vfio;
+  readonly iommufd: Iommufd;
   readonly mdevs: Mdevs;
   readonly parameters = new Map<string, string>([
     ['vfio_iommu_type1/allow_unsafe_interrupts', 'N'],
@@ -83,9 +86,16 @@ export class Kernel {
       members: (group) => [...this.members(group), ...this.#mdevsIn(group)],
       process: (pid) => this.processes.require(pid),
       cdev: config.cdev ?? false,
+      isBoundToIommufd: (group) => this.iommufd.ownerOf(group) !== undefined,
       interruptRemapping: config.interruptRemapping ?? true,
       allowUnsafeInterrupts: () =>
         this.parameters.get('vfio_iommu_type1/allow_unsafe_interrupts') === 'Y',
+    });
+    this.iommufd = new Iommufd({
+      process: (pid) => this.processes.require(pid),
+      processes: () => this.processes.all(),
+      isViable: (group) => this.vfio.isViable(group),
+      isGroupOpen: (group) => this.vfio.ownerOf(group) !== undefined,
     });
     this.mdevs = new Mdevs(config, this.vfio);
     this.#registry = new DriverRegistry(config);
@@ -232,12 +242,57 @@ export class Kernel {
     const group = fn.config.group;
     probe(driver, fn, {
       hasGroup: group !== undefined && this.config.iommu !== 'none',
-      groupOwned: group !== undefined && this.vfio.ownerOf(group) !== undefined,
+      groupOwned: group !== undefined && this.ownerOf(group) !== undefined,
       keptFromDrivers: fn.physfn !== undefined && this.find(fn.physfn)?.sriov?.autoprobe === false,
     });
     fn.driver = driver.name;
     if (isVfioDriver(driver.name)) this.vfio.deviceBound(fn);
     this.trace.add('kernel', `${fn.bdf} bound to ${driver.name}`);
+  }
+
+  /** Process that has an IOMMU group, by whichever node. */
+  ownerOf(group: number): number | undefined {
+    return this.vfio.ownerOf(group) ?? this.iommufd.ownerOf(group);
+  }
+
+  /**
+   * open(2) of a device node for a process.
+   *
+   * @throws {KernelError} `ENOENT`, `EACCES`.
+   */
+  openNode(pid: number, path: string, node: DeviceNode | undefined): SimulatedNode {
+    if (node === undefined) throw new KernelError('ENOENT');
+    const process = this.processes.require(pid);
+    if (!mayOpen(process, node)) throw new KernelError('EACCES');
+    return this.giveNode(pid, path);
+  }
+
+  /** The node at a path below /dev, which comes and goes with VFIO. */
+  nodeAt(path: string): DeviceNode | undefined {
+    if (path === '/dev/iommu') return this.config.cdev === true ? this.iommuNode : undefined;
+    const [, cdev] = /^\/dev\/vfio\/devices\/vfio(\d+)$/.exec(path) ?? [];
+    return cdev === undefined ? undefined : this.vfio.cdevNodes.get(Number(cdev));
+  }
+
+  /** A node that somebody else has opened, as SCM_RIGHTS hands it over. */
+  giveNode(pid: number, path: string): SimulatedNode {
+    const process = this.processes.require(pid);
+    return new SimulatedNode(path, { process, fd: openFd(process, path) }, () => {
+      this.#wakeClosers();
+    });
+  }
+
+  /** Who has the node of the function itself open, bound to iommufd or not: unbinding waits for all of them. */
+  #cdevHolders({ vfioIndex }: PciFunction): boolean {
+    if (vfioIndex === undefined || this.config.cdev !== true) return false;
+    const path = `/dev/vfio/devices/vfio${vfioIndex}`;
+    return this.processes.all().some(({ fds }) => [...fds.values()].includes(path));
+  }
+
+  #wakeClosers(): void {
+    for (const { closeWaiters } of this.functions) {
+      for (const wake of closeWaiters.splice(0)) wake();
+    }
   }
 
   /** Waits, if need be for ever, until whoever has the VFIO device open closes it. */
@@ -250,11 +305,12 @@ export class Kernel {
   }
 
   async #waitUntilClosed(fn: PciFunction): Promise<void> {
-    for (let count = 0; fn.openedBy !== undefined; count++) {
+    const isOpen = () => fn.openedBy !== undefined || this.#cdevHolders(fn);
+    for (let count = 0; isOpen(); count++) {
       this.trace.add('kernel', `${fn.bdf}: Relaying device request to user (#${count})`);
-      this.#listeners.get(fn.openedBy)?.(fn.bdf, count);
+      if (fn.openedBy !== undefined) this.#listeners.get(fn.openedBy)?.(fn.bdf, count);
       // The request may have been answered on the spot.
-      if ((fn.openedBy as number | undefined) === undefined) return;
+      if (!isOpen()) return;
       await new Promise<void>((resolve) => {
         const cancel = this.clock.after(DEVICE_REQUEST_MS, resolve);
         fn.closeWaiters.push(() => {
@@ -452,8 +508,10 @@ export class Kernel {
     if (this.processes.get(pid) === undefined) return;
     this.#listeners.delete(pid);
     const mdevs = [...this.mdevs.all.values()].map(({ fn }) => fn);
+    for (const fn of [...this.functions, ...mdevs]) this.iommufd.unbind(pid, fn);
     this.vfio.releaseAll(pid, [...this.functions, ...mdevs]);
     this.processes.end(pid);
+    this.#wakeClosers();
     this.trace.add('kernel', `process ${pid} is gone`);
   }
 

@@ -18,6 +18,8 @@ export interface Process {
   memlock: MemlockLimit;
   /** Bytes pinned by VFIO. */
   lockedBytes: bigint;
+  /** Bytes pinned by iommufd, which counts them to the user. */
+  pinnedBytes: bigint;
   /** What each descriptor is, as readlink of /proc/<pid>/fd/<n> shows it. */
   readonly fds: Map<number, string>;
 }
@@ -49,6 +51,7 @@ export class ProcessTable {
       mountNamespace: config.mountNamespace ?? FIRST_MOUNT_NAMESPACE,
       memlock: config.memlock ?? DEFAULT_MEMLOCK,
       lockedBytes: 0n,
+      pinnedBytes: 0n,
       fds: new Map([
         [0, '/dev/null'],
         [1, 'pipe:[11001]'],
@@ -87,6 +90,10 @@ export function openFd(process: Process, target: string): number {
   while (process.fds.has(fd)) fd++;
   process.fds.set(fd, target);
   return fd;
+}
+
+export function closeFdNumber(process: Process, fd: number): void {
+  process.fds.delete(fd);
 }
 
 /** Closes one descriptor that shows `target`. */

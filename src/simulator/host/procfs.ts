@@ -33,6 +33,7 @@ export function procfs(
 ): DirectoryNode {
   const fixed = directory({
     self: () => link(String(selfPid)),
+    devices: () => file(() => devices(kernel)),
     swaps: () => file(() => kernel.config.swaps ?? 'Filename\tType\tSize\tUsed\tPriority\n'),
     interrupts: () => file(() => interrupts(kernel)),
     modules: () =>
@@ -71,6 +72,12 @@ const DEFAULT_RELEASE = '6.12.95-amd64';
 function interrupts(kernel: Kernel): string {
   const remapped = kernel.config.interruptRemapping ?? true;
   return `            CPU0\n  1:          9  ${remapped ? 'IR-IO-APIC' : 'IO-APIC'}   1-edge      i8042\n`;
+}
+
+function devices({ config, loadedModules }: Kernel): string {
+  const vfio = loadedModules.has('vfio') ? '243 vfio\n' : '';
+  const cdev = loadedModules.has('vfio') && config.cdev === true ? '511 vfio-dev\n' : '';
+  return `Character devices:\n  1 mem\n${vfio}${cdev}\nBlock devices:\n  8 sd\n`;
 }
 
 function unixTable(sockets: readonly UnixSocket[]): string {
@@ -133,6 +140,7 @@ function statusText(process: Process): string {
     `Groups:\t${process.groups.join(' ')} `,
     `NSpid:\t${process.pid}`,
     `VmLck:\t${(process.lockedBytes / 1024n).toString().padStart(8)} kB`,
+    `VmPin:\t${(process.pinnedBytes / 1024n).toString().padStart(8)} kB`,
     `CapEff:\t${process.capabilities.toString(16).padStart(16, '0')}`,
     '',
   ].join('\n');

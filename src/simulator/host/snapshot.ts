@@ -28,11 +28,12 @@ export function snapshotKernel(kernel: Kernel): string {
   lines.push(`/dev/vfio/vfio ${owned(kernel.vfioControlNode)}`);
   lines.push(`/dev/iommu ${owned(kernel.iommuNode)}`);
   for (const [key, value] of [...kernel.parameters].sort()) lines.push(`module ${key}=${value}`);
-  for (const { pid, command, memlock, lockedBytes } of kernel.processes.all()) {
+  for (const { pid, command, memlock, lockedBytes, pinnedBytes } of kernel.processes.all()) {
     // Controllers come and go; what they leave behind is in the lines above.
     if (!command.startsWith('qemu')) continue;
     const limit = `${memlock.soft ?? 'unlimited'}/${memlock.hard ?? 'unlimited'}`;
-    lines.push(`process ${pid} memlock=${limit} locked=${lockedBytes}`);
+    const pinned = pinnedBytes === 0n ? '' : ` pinned=${pinnedBytes}`;
+    lines.push(`process ${pid} memlock=${limit} locked=${lockedBytes}${pinned}`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -77,7 +77,13 @@ function parentDirectory(kernel: Kernel, parent: string): DirectoryNode {
 }
 
 function deviceDirectory(kernel: Kernel, { uuid, parent, type, fn }: Mdev): DirectoryNode {
+  const { vfioIndex } = fn;
+  const node = vfioIndex === undefined ? undefined : kernel.vfio.cdevNodes.get(vfioIndex);
+  const inside = node ? { dev: () => file(() => `${node.major}:${node.minor}\n`) } : {};
   return directory({
+    ...(vfioIndex === undefined
+      ? {}
+      : { 'vfio-dev': () => directory({ [`vfio${vfioIndex}`]: () => directory(inside) }) }),
     mdev_type: () => link(`../../../../../class/mdev_bus/${parent}/mdev_supported_types/${type}`),
     iommu_group: () => link(`../../../../../kernel/iommu_groups/${fn.config.group ?? 0}`),
     driver: () => link('../../../../../bus/mdev/drivers/vfio_mdev'),

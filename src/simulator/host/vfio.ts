@@ -24,6 +24,8 @@ export interface VfioWorld {
   readonly cdev: boolean;
   readonly interruptRemapping: boolean;
   allowUnsafeInterrupts(): boolean;
+  /** Whether a device of the group is open through its own node. */
+  isBoundToIommufd(group: number): boolean;
 }
 
 /** VFIO: group nodes, ownership of groups, open devices, pinned memory. */
@@ -89,7 +91,9 @@ export class Vfio {
     const node = this.#groupNodes.get(group);
     if (node === undefined) throw new KernelError('ENOENT');
     if (!mayOpen(process, node)) throw new KernelError('EACCES');
-    if (this.#owners.has(group)) throw new KernelError('EBUSY');
+    if (this.#owners.has(group) || this.#world.isBoundToIommufd(group)) {
+      throw new KernelError('EBUSY');
+    }
     this.#owners.set(group, pid);
     openFd(process, `/dev/vfio/${group}`);
   }
@@ -165,7 +169,8 @@ export class Vfio {
   }
 }
 
-function mayOpen(process: Process, node: DeviceNode): boolean {
+/** Whether owner and mode let the process open the node. */
+export function mayOpen(process: Process, node: DeviceNode): boolean {
   if (process.uid === 0) return true;
   if (process.uid === node.uid) return (node.mode & 0o600) === 0o600;
   if (process.gid === node.gid || process.groups.includes(node.gid)) {

@@ -5,6 +5,7 @@ import { deviceType, FOREIGN_TYPES } from './device-types.js';
 import { deviceNotFound, QmpFailure } from './failure.js';
 import { resetMachine } from './hotplug.js';
 import type { Machine } from './machine.js';
+import type { NamedFiles } from './named-files.js';
 import { qomGet, qomList } from './qom.js';
 import { queryPci } from './query-pci.js';
 import { ramOf } from './vfio-device.js';
@@ -14,7 +15,7 @@ interface Command {
   /** Names of required and optional arguments; undefined lets everything through. */
   readonly takes: { readonly required: readonly string[]; readonly optional?: readonly string[] };
   readonly anything?: boolean;
-  readonly run: (machine: Machine, args: JsonObject) => JsonValue;
+  readonly run: (machine: Machine, args: JsonObject, files: NamedFiles) => JsonValue;
 }
 
 const NOTHING = { required: [] } as const;
@@ -76,11 +77,22 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   'device-list-properties': command(['typename'], (machine, args) =>
     listProperties(machine, text(args, 'typename')),
   ),
+  'qom-list-properties': command(['typename'], (machine, args) =>
+    listProperties(machine, text(args, 'typename')),
+  ),
+  getfd: command(['fdname'], (_machine, args, files) => {
+    files.name(text(args, 'fdname'));
+    return {};
+  }),
+  closefd: command(['fdname'], (_machine, args, files) => {
+    files.close(text(args, 'fdname'));
+    return {};
+  }),
   device_add: {
     takes: NOTHING,
     anything: true,
-    run: (machine, args) => {
-      addDevice(machine, args);
+    run: (machine, args, files) => {
+      addDevice(machine, args, true, files);
       return {};
     },
   },
@@ -91,8 +103,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   'object-add': {
     takes: NOTHING,
     anything: true,
-    run: (machine, args) => {
-      addObject(machine, args);
+    run: (machine, args, files) => {
+      addObject(machine, args, files);
       return {};
     },
   },
@@ -144,10 +156,13 @@ function isKnown(_machine: Machine, name: string): boolean {
  *
  * @throws {QmpFailure}
  */
-export function runCommand(machine: Machine, name: string, args: JsonObject): JsonValue {
+export function runCommand(
+  machine: Machine,
+  { name, args, files }: { name: string; args: JsonObject; files: NamedFiles },
+): JsonValue {
   const found = findCommand(machine, name);
   if (found.anything !== true) checkArguments(found, args);
-  return found.run(machine, args);
+  return found.run(machine, args, files);
 }
 
 /** @throws {QmpFailure} CommandNotFound */
@@ -175,6 +190,7 @@ function checkArguments({ takes }: Command, args: JsonObject): void {
 
 function listProperties(machine: Machine, typeName: string): JsonValue {
   const type = deviceType(typeName, machine.releaseName);
+  if (typeName === 'iommufd' && machine.release.iommufd) return [{ name: 'fd', type: 'str' }];
   if (type === undefined) {
     if (FOREIGN_TYPES.has(typeName)) return [];
     throw deviceNotFound(typeName);
@@ -189,8 +205,8 @@ function listProperties(machine: Machine, typeName: string): JsonValue {
 const OBJECT_TYPES = ['rng-random', 'rng-builtin'];
 const IDENTIFIER = /^[A-Za-z][A-Za-z0-9\-._]*$/;
 
-function addObject(machine: Machine, args: JsonObject): void {
-  const { 'qom-type': type, id } = args;
+function addObject(machine: Machine, args: JsonObject, files: NamedFiles): void {
+  const { 'qom-type': type, id, fd } = args;
   if (typeof type !== 'string') throw new QmpFailure("Parameter 'qom-type' is missing");
   const known = OBJECT_TYPES.includes(type) || (type === 'iommufd' && machine.release.iommufd);
   if (!known) throw new QmpFailure(`Parameter 'qom-type' does not accept value '${type}'`);
@@ -199,12 +215,14 @@ function addObject(machine: Machine, args: JsonObject): void {
     throw new QmpFailure(`attempt to add duplicate property '${id}' to object (type 'container')`);
   }
   if (!IDENTIFIER.test(id)) throw new QmpFailure("Parameter 'id' expects an identifier");
-  machine.objects.set(id, type);
+  const file = type === 'iommufd' && typeof fd === 'string' ? files.take(fd) : undefined;
+  machine.objects.set(id, { type, fd: file });
 }
 
 function deleteObject(machine: Machine, id: string): void {
   if (!machine.objects.has(id)) throw new QmpFailure(`object '${id}' not found`);
   const used = machine.devices.some(({ properties }) => properties.get('iommufd') === id);
   if (used) throw new QmpFailure(`object '${id}' is in use, can not be deleted`);
+  // What was handed over is not closed: `owned` is false (backends/iommufd.c, 10.0).
   machine.objects.delete(id);
 }

@@ -1,10 +1,11 @@
 import type { Clock } from '../../clock.js';
-import type { QmpTransport, TransportHandlers } from '../../qmp/transport.js';
+import type { FileSender, OpenFile, QmpTransport, TransportHandlers } from '../../qmp/transport.js';
 import type { Random } from '../random.js';
 
 /** The server's end of one client's connection. */
 export interface ServerEnd {
-  onBytes(data: Uint8Array): void;
+  /** @param file came with the first of the bytes. */
+  onBytes(data: Uint8Array, file?: OpenFile): void;
   onGone(): void;
 }
 
@@ -33,7 +34,7 @@ export class Connection implements QmpTransport {
   #handlers: TransportHandlers | undefined;
   /** Written before `start`, or before a server end was there. */
   readonly #undelivered: Uint8Array[] = [];
-  readonly #unread: Uint8Array[] = [];
+  readonly #unread: { readonly data: Uint8Array; readonly file: OpenFile | undefined }[] = [];
   /** The client may send and is delivered to. */
   #open = true;
   /** Nothing arrives anywhere any more. */
@@ -52,7 +53,13 @@ export class Connection implements QmpTransport {
 
   // The client's side
 
-  async send(data: Uint8Array): Promise<void> {
+  readonly files: FileSender = {
+    obstacle: () => Promise.resolve(undefined),
+    send: (data, file) => this.send(data, file),
+  };
+
+  /** A file goes along as it is: there is no kernel between the two ends. */
+  async send(data: Uint8Array, file?: OpenFile): Promise<void> {
     if (!this.#open) throw new Error(`${this.address} is closed`);
     const fate = this.#options.onSend(data);
     if (fate === 'cut') {
@@ -60,8 +67,8 @@ export class Connection implements QmpTransport {
       return;
     }
     this.#deliver('toServer', () => {
-      if (this.#server) this.#server.onBytes(data);
-      else this.#unread.push(data);
+      if (this.#server) this.#server.onBytes(data, file);
+      else this.#unread.push({ data, file });
       if (fate === 'deliver-and-cut') this.cut(new Error('connection reset'));
     });
   }
@@ -89,7 +96,7 @@ export class Connection implements QmpTransport {
   /** QEMU begins to serve this client. */
   serve(server: ServerEnd): void {
     this.#server = server;
-    for (const data of this.#unread.splice(0)) server.onBytes(data);
+    for (const { data, file } of this.#unread.splice(0)) server.onBytes(data, file);
   }
 
   write(text: string): void {

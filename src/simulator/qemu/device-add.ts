@@ -14,7 +14,9 @@ import {
   type PciBus,
   type PciDevice,
 } from './model.js';
+import { NamedFiles } from './named-files.js';
 import { parseProperty } from './properties.js';
+import type { HandedFile } from './vfio-backend.js';
 import { realizeVfio } from './vfio-device.js';
 
 const IDENTIFIER = /^[A-Za-z][A-Za-z0-9\-._]*$/;
@@ -27,7 +29,12 @@ const SLOTS = 32;
  *
  * @throws {QmpFailure}
  */
-export function addDevice(machine: Machine, args: JsonObject, hotplugged = true): PciDevice {
+export function addDevice(
+  machine: Machine,
+  args: JsonObject,
+  hotplugged = true,
+  files = new NamedFiles(),
+): PciDevice {
   const { release } = machine;
   const strict = release.strictTypes && hotplugged;
   const { driver, bus: busArgument, id: idArgument, ...rest } = strict ? args : scalarsOf(args);
@@ -58,7 +65,10 @@ export function addDevice(machine: Machine, args: JsonObject, hotplugged = true)
   if (id !== undefined && machine.find(id)) throw new QmpFailure(`Duplicate device ID '${id}'`);
   const path = machine.takePath(id);
   const properties = readProperties(machine, type, rest, hotplugged);
-  return realize(machine, { type, id, path, bus, properties, hotplugged });
+  // Taken up along with the properties, before the place is looked at.
+  const fd = properties.get('fd');
+  const handed = typeof fd === 'string' && name === 'vfio-pci' ? files.take(fd) : undefined;
+  return realize(machine, { type, id, path, bus, properties, hotplugged, handed });
 }
 
 /** QemuOpts, through which arguments went before 9.2, has no place for anything else. */
@@ -138,6 +148,7 @@ interface NewDevice {
   readonly bus: PciBus;
   readonly properties: ReadonlyMap<string, JsonValue>;
   readonly hotplugged: boolean;
+  readonly handed: HandedFile | undefined;
 }
 
 function realize(machine: Machine, wanted: NewDevice): PciDevice {

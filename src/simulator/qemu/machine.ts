@@ -7,7 +7,7 @@ import { MainLoop } from './main-loop.js';
 import { resetBridge, type PciBus, type PciDevice } from './model.js';
 import { PausableClock } from './pausable-clock.js';
 import { RELEASES, type Release, type ReleaseName } from './releases.js';
-import type { VfioBackend } from './vfio-backend.js';
+import type { HandedFile, VfioBackend } from './vfio-backend.js';
 
 /** What the machine tells the guest; the guest acts on the machine later, by its own timers. */
 export interface GuestHooks {
@@ -34,6 +34,13 @@ export const ROOT_BUS_PATH = '/machine/q35/pcie.0';
 /** Where q35 puts its ACPI hot-plug controller with one CPU. */
 export const LPC_PATH = '/machine/unattached/device[2]';
 
+/** An object of object-add. */
+export interface MachineObject {
+  readonly type: string;
+  /** Of an iommufd object: /dev/iommu, where it was handed over open. */
+  readonly fd?: HandedFile | undefined;
+}
+
 /** The state of one simulated QEMU: devices, run state, pending deletions. */
 export class Machine {
   readonly label: string;
@@ -51,8 +58,8 @@ export class Machine {
   readonly rootBus: PciBus;
   /** Every device, in order of creation. */
   readonly devices: PciDevice[] = [];
-  /** Objects of object-add by id, with their type. */
-  readonly objects = new Map<string, string>();
+  /** Objects of object-add by id. */
+  readonly objects = new Map<string, MachineObject>();
   runState: RunState;
   /** The CPUs have run since the last reset. */
   #ranSinceReset = false;

@@ -1,6 +1,7 @@
 import type { JsonValue } from '../../json.js';
 import type { Window } from '../../pci/bar.js';
 import type { DeviceType, RegionSpec } from './device-types.js';
+import type { HandedFile } from './vfio-backend.js';
 
 /** How devices on a bus are plugged and unplugged while the VM runs. */
 export type BusHotplug = 'acpi' | 'native' | 'shpc' | 'none';
@@ -74,6 +75,8 @@ export interface PciDevice {
   bridge: BridgeState | undefined;
   /** Virtual time until which a repeated `device_del` is refused; 0 for ever. */
   unplugLatchMs: number | undefined;
+  /** The node of the host's device, where QEMU was handed it open. */
+  readonly handed: HandedFile | undefined;
   /** Gives back what the device holds outside QEMU; called right before DEVICE_DELETED. */
   release: (() => void) | undefined;
 }

@@ -4,6 +4,7 @@ import { findCommand, runCommand } from './commands.js';
 import type { Connection } from './connection.js';
 import { QmpFailure } from './failure.js';
 import type { Machine } from './machine.js';
+import { NamedFiles } from './named-files.js';
 import { readRequest, type BadRequest, type Request } from './request.js';
 import { RequestScanner } from './request-scanner.js';
 
@@ -44,6 +45,8 @@ export class Monitor {
   readonly #options: MonitorOptions;
   readonly #machine: Machine;
   readonly #waiting: Connection[] = [];
+  /** They outlive the client that handed them over. */
+  readonly #files = new NamedFiles();
   #session: Session | undefined;
 
   constructor(options: MonitorOptions) {
@@ -92,7 +95,8 @@ export class Monitor {
     this.#session = session;
     this.#write(session, this.#greeting());
     connection.serve({
-      onBytes: (data) => {
+      onBytes: (data, file) => {
+        if (file !== undefined) this.#files.arrive(this.#machine.backend.receive(file));
         this.#receive(session, data);
       },
       onGone: () => {
@@ -231,7 +235,7 @@ export class Monitor {
 
   #outcome(command: string, args: JsonObject): JsonValue | QmpFailure {
     try {
-      return runCommand(this.#machine, command, args);
+      return runCommand(this.#machine, { name: command, args, files: this.#files });
     } catch (error) {
       if (error instanceof QmpFailure) return error;
       throw error;

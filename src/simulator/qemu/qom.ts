@@ -121,7 +121,7 @@ function fixedObject(machine: Machine, path: string): QomObject | undefined {
     case '/objects':
       return container([
         property('pc.ram', 'child<memory-backend-ram>', '/objects/pc.ram'),
-        ...[...machine.objects].map(([id, type]) =>
+        ...[...machine.objects].map(([id, { type }]) =>
           property(id, `child<${type}>`, `/objects/${id}`),
         ),
       ]);
@@ -150,7 +150,7 @@ function plainObject(machine: Machine, path: string): QomObject | undefined {
     const size = property('size', 'int', Number(ramOf(machine)));
     return { type: 'memory-backend-ram', properties: [size] };
   }
-  const type = machine.objects.get(id);
+  const type = machine.objects.get(id)?.type;
   return type === undefined ? undefined : { type, properties: [] };
 }
 
@@ -257,6 +257,8 @@ function propertyValue({ type, properties }: PciDevice, name: string): JsonValue
   if (!type.name.startsWith('vfio-pci')) return value;
   const host = properties.get('host');
   if (name === 'host') return typeof host === 'string' ? canonicalHost(host) : 'ffff:ff:ff.f';
+  // A link reads as the path of what it leads to.
+  if (name === 'iommufd') return typeof value === 'string' ? `/objects/${value}` : '';
   if (name === 'sysfsdev' && value === undefined && typeof host === 'string') {
     return `/sys/bus/pci/devices/${canonicalHost(host)}`;
   }

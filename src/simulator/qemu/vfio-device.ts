@@ -32,8 +32,14 @@ export function realizeVfio(machine: Machine, device: PciDevice): void {
   if (machine.devices.some((other) => hostOf(machine, other) === fn.bdf)) {
     throw fail('device is already attached');
   }
+  const object = device.properties.get('iommufd');
   try {
-    backend.open(fn.bdf, ramOf(machine));
+    if (typeof object === 'string') {
+      const isIommuOpen = machine.objects.get(object)?.fd !== undefined;
+      backend.openThroughIommufd(fn.bdf, ramOf(machine), { device: device.handed, isIommuOpen });
+    } else {
+      backend.open(fn.bdf, ramOf(machine));
+    }
   } catch (error) {
     if (!(error instanceof VfioOpenError)) throw error;
     throw fail(openFailure(machine, fn.group, error));
@@ -90,6 +96,12 @@ function openFailure(machine: Machine, group: number, error: VfioOpenError): str
         `${release.dmaMapFunction}(0x55d0c0a51000, 0x0, 0x${ramOf(machine).toString(16)}, ` +
         `0x7f2b14000000) = -12 (${reason})`
       );
+    case 'open-iommu':
+      return `Could not open '/dev/iommu': ${reason}`;
+    case 'open-cdev':
+      return `Failed to open /dev/vfio/devices: ${reason}`;
+    case 'bind':
+      return `error bind device fd=12 to iommufd=11: ${reason}`;
     case 'get-device':
       return `error getting device from group ${group}: ${reason}`;
   }
