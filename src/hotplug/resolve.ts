@@ -158,7 +158,8 @@ async function resolveHostDevice(
       logger,
     });
     if (chosen.kind === 'pci') functions.push(chosen.name);
-    else if (names.length === 1) return resolveMdev(chosen.name, { ...common, route }, effects, identity);
+    else if (names.length === 1)
+      return resolveMdev(chosen.name, { ...common, route }, effects, identity);
     else throw mdevAmongOthers(chosen.name);
   }
   if (functions.length === 0) {
