@@ -60,7 +60,9 @@ export async function findSocketOwner(effects: HostEffects, path: string): Promi
     const processes = await findListeners(effects, { candidates, files, path, wanted });
     const [first, ...others] = processes;
     if (first !== undefined && others.length === 0) return { kind: 'one', process: first };
-    if (first !== undefined) return { kind: 'several', processes };
+    if (first !== undefined) {
+      return { kind: 'several', processes: processes.toSorted((a, b) => a.pid - b.pid) };
+    }
     if (files.failure !== undefined) return { kind: 'unreadable', failure: files.failure };
     const blindness = await describeBlindness(effects, files);
     return blindness === undefined

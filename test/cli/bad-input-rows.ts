@@ -380,6 +380,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
       '--only': ['', 'frobnicate', 'iommu.frobnicate', '[', 'iommu.[', '../x'],
       '--skip': ['', 'frobnicate', ']', '\\'],
       '--profile': ['', 'Static', 'cold'],
+      '--wanted': ['', '/nonexistent.json', '/etc/hostname'],
       ...VM_OPTIONS,
     },
     wholes: [
@@ -412,6 +413,7 @@ export const FLAGS = [
   '--explain',
   '--deep',
   '--follow',
+  '--partial',
   '--yes-all',
   '--no-scrub',
   '--uses',

@@ -240,7 +240,7 @@ export const VFIO_ALSO: Readonly<Record<string, NonNullable<Case['also']>>> = {
     },
     'a list that the mask cuts': {
       verdict: 'fail',
-      nodes: { [NODE]: aNode({ mode: 0o660 }) },
+      nodes: { [NODE]: aNode({ mode: 0o640 }) },
       acls: { [NODE]: 'user::rw-\nuser:107:rw-\ngroup::---\nmask::r--\nother::---\n' },
     },
   },

@@ -105,6 +105,7 @@ const NODES: Readonly<Record<string, HostStat>> = {
 const PROGRAMS: Readonly<Record<string, string>> = {
   'proxmox-boot-tool': '',
   [`lsinitramfs /boot/initrd.img-${RELEASE}`]: 'usr/lib/modules/vfio-pci.ko\n',
+  mkinitramfs: '',
   'update-initramfs': '',
   'stat -c %C -- /dev/vfio/17': 'system_u:object_r:vfio_device_t:s0\n',
 };

@@ -63,7 +63,14 @@ describe('what a guest was asked for', () => {
     expect(removals.dueMs('d0')).toBe(0);
     expect(removals.takeDeclined(['d0'])).toBeUndefined();
     inside.add('d0');
-    const step = { kind: 'AddDevice', id: 'd0', busPath: BUS, devfn: 0, addr: '0x0' } as AddDevice;
+    const step = {
+      kind: 'AddDevice',
+      id: 'd0',
+      busPath: BUS,
+      devfn: 0,
+      addr: '0x0',
+      properties: {},
+    } as AddDevice;
     await addDevice.undo?.(step, context, undefined);
     expect(asked).toEqual(['d0', 'd0']);
   });

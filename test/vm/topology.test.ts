@@ -69,7 +69,11 @@ describe('a VM with a device in a port', () => {
             prefetchable_range: window(0x100000000, 0x2ffffffff),
             devices: [],
           }),
-          pciBridge('rp1', 0x11, { secondary: 2, devices: [] }),
+          pciBridge('rp1', 0x11, {
+            secondary: 2,
+            memory_range: window(0xfea00000, 0xfebfffff),
+            devices: [],
+          }),
         ],
       },
     ]);
@@ -80,7 +84,7 @@ describe('a VM with a device in a port', () => {
         'bus 00 /machine/q35/pcie.0',
         '├─ 02.0 rp0 pcie-root-port: bus 01, acpi, mem 0xfe800000 (2M), pref 0x100000000 (8G), slot 1/16',
         '│  └─ 00.0 gpu0 vfio-pci: 02/00, 0000:01:00.0, host 0000:3b:00.0',
-        '└─ 02.1 rp1 pcie-root-port: bus 02, acpi, mem closed, pref closed, slot 1/17, free',
+        '└─ 02.1 rp1 pcie-root-port: bus 02, acpi, mem 0xfea00000 (2M), pref closed, slot 1/17, free',
         '',
       ].join('\n'),
     );
@@ -104,7 +108,7 @@ describe('a VM with a device in a port', () => {
               ],
               children: [{ id: 'gpu0', guestPath: '02/00', guestBdf: '0000:01:00.0' }],
             },
-            { id: 'rp1', ports: [{ memoryWindow: 'closed' }] },
+            { id: 'rp1', ports: [{ prefetchableWindow: 'closed' }] },
           ],
         },
       ],
