@@ -43,6 +43,8 @@ class ScheduleRun {
   readonly #mayLeave = new Set<string>();
   /** Devices of detaches under way, once for each. */
   readonly #leaving: string[] = [];
+  /** How often a detach has begun, by device. */
+  readonly #detaches = new Map<string, number>();
   #calm: boolean;
   #leavesByItself: boolean;
 
@@ -104,13 +106,15 @@ class ScheduleRun {
     if (command.kind === 'detach') {
       this.#allow(names);
       this.#leaving.push(...names);
+      for (const name of names) this.#detaches.set(name, this.#detachesOf(name) + 1);
     }
+    const detachesBefore = names.map((name) => this.#detachesOf(name));
     if (command.killAt !== undefined) this.#calm = false;
     const outcome = await this.#actors.run(command, place);
     if (command.kind === 'detach')
       this.#leaving.splice(this.#leaving.indexOf(names[0] ?? ''), names.length);
     this.#noteFaults();
-    if (command.kind === 'attach') this.#noteAttach(names, outcome);
+    if (command.kind === 'attach') this.#noteAttach(names, detachesBefore, outcome);
     await checkAnswer(this.#stage, this.#watch, command, outcome, {
       vm,
       alone,
@@ -121,13 +125,25 @@ class ScheduleRun {
     });
   }
 
-  /** What did not get done undoes itself, now or in a later recovery; what did may not leave any more. */
-  #noteAttach(names: readonly string[], outcome: TaskOutcome<unknown>): void {
+  #detachesOf(name: string): number {
+    return this.#detaches.get(name) ?? 0;
+  }
+
+  /**
+   * What did not get done undoes itself, now or in a later recovery; what did may not leave any more, unless a
+   * detach has begun since the attach, and be it over: it may have ended as pending.
+   */
+  #noteAttach(
+    names: readonly string[],
+    detachesBefore: readonly number[],
+    outcome: TaskOutcome<unknown>,
+  ): void {
     if (outcome.kind !== 'done') this.#allow(names);
     else {
       const { attachment } = outcome.value as AttachResult;
       const inside = new Set(attachment.functions.map(({ id }) => id));
-      for (const name of names) {
+      for (const [index, name] of names.entries()) {
+        if (this.#detachesOf(name) !== detachesBefore[index]) continue;
         const isIn = inside.has(name.slice(name.indexOf(' ') + 1));
         if (isIn && !this.#leaving.includes(name)) this.#mayLeave.delete(name);
       }

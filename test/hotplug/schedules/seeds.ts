@@ -3,6 +3,61 @@ import type { Schedule } from './schedule.js';
 /** Schedules that once failed, with what they found. A seed that ever failed stays. */
 export const SEEDS: readonly { readonly found: string; readonly schedule: Schedule }[] = [
   {
+    found:
+      'a detach that ended as pending while an attach went on was taken for never asked (of the schedules)',
+    schedule: {
+      seed: 0,
+      hotplug: 'acpi',
+      guest: 'linux',
+      release: '7.2.22',
+      chunks: 'whole',
+      faultCount: 0,
+      batches: [
+        [
+          {
+            kind: 'attach',
+            vm: 0,
+            target: 'd1',
+            members: 'slot',
+            waits: true,
+            timeoutMs: 8000,
+            abortAfterMs: undefined,
+            killAt: { operation: 142, moment: 'before' },
+            by: 'process',
+            afterMs: 0,
+          },
+          {
+            kind: 'detach',
+            vm: 0,
+            target: 'd1',
+            members: 'slot',
+            waits: false,
+            timeoutMs: 8000,
+            abortAfterMs: undefined,
+            killAt: undefined,
+            by: 'process',
+            afterMs: 40,
+          },
+        ],
+        [
+          {
+            kind: 'recover',
+            vm: 0,
+            target: 'accelerator',
+            members: 'slot',
+            waits: false,
+            timeoutMs: 8000,
+            abortAfterMs: undefined,
+            killAt: { operation: 55, moment: 'before' },
+            by: 'process',
+            afterMs: 0,
+          },
+        ],
+      ],
+      ending: 'detach',
+    },
+  },
+  {
     found: 'an id was attached again while the removal of its namesake was still open',
     schedule: {
       seed: 2147483626,
