@@ -10,10 +10,13 @@ const orNone = (read) => {
   }
 };
 
-/** Everything below a directory of ours, its own folders left out; plans have a name of their own each time. */
+/**
+ * Everything below a directory of ours, its own folders left out; plans have a name of their own each time. A
+ * directory that is not there yet has nothing in it.
+ */
 const files = (root) => {
   const entries = orNone(() => readdirSync(root, { recursive: true, withFileTypes: true }));
-  if (entries === 'none') return entries;
+  if (entries === 'none') return '';
   return entries
     .filter((entry) => entry.parentPath !== root || !entry.isDirectory())
     .map((entry) => relative(root, join(entry.parentPath, entry.name)))
