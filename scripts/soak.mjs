@@ -14,8 +14,6 @@ import { listTraces, readMemory } from './soak/watch.mjs';
 /** Each with parts of its own in QEMU's tree. */
 const DRIVERS = ['virtio-rng-pci', 'pci-testdev', 'virtio-balloon-pci'];
 const SAMPLES = 100;
-/** What is made once, with the first device: the first cycles come before the beginning. */
-const FIRST_CYCLES = 3;
 /** The most of a list that is printed. */
 const SHOWN = 20;
 
@@ -50,13 +48,15 @@ async function soak() {
   const cycle = async (/** @type {number} */ number) => {
     const id = number > 0 ? `soak${number}` : `first${-number}`;
     const driver = DRIVERS[Math.abs(number) % DRIVERS.length];
-    await vm.attach({ id, emulate: { driver }, wait: machine.wait });
+    await vm.attach({ id, emulate: { driver } });
+    await machine.guestHas(1);
     const { removals } = await vm.detach(id, { timeoutMs: 60_000 });
     if (removals[0]?.state !== 'unplugged') {
       throw new Error(`cycle ${number}: ${id} is ${removals[0]?.state}`);
     }
+    await machine.guestHas(0);
   };
-  for (let number = 1; number <= FIRST_CYCLES; number += 1) await cycle(-number);
+  for (let number = 1; number <= SOAK_MODES[mode].firstCycles; number += 1) await cycle(-number);
   const before = await look();
   const samples = [];
   const startedAt = performance.now();
