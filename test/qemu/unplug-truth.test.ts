@@ -26,7 +26,7 @@ describe.each(['acpi', 'native'] as const)('%s hot-plug', (hotplug) => {
     rmSync(directory, { recursive: true });
   });
 
-  const attach = () => vm.attach({ emulate: RNG, id: 'd0' }, PATIENCE);
+  const attach = (port = 'rp0') => vm.attach({ emulate: RNG, id: 'd0', port }, PATIENCE);
   const isThere = (list: readonly { deviceId: number }[]) =>
     list.some(({ deviceId }) => deviceId === 0x1044);
   const attachAndSee = async () => {
@@ -39,8 +39,9 @@ describe.each(['acpi', 'native'] as const)('%s hot-plug', (hotplug) => {
     expect(ports.map(({ mechanism }) => mechanism)).toEqual([hotplug, hotplug]);
   });
 
+  // In a port of its own: a loaded guest was once seen to miss whatever came into that slot afterwards.
   it('takes out what was attached the moment before', async () => {
-    await attach();
+    await attach('rp1');
     expect(await vm.detach('d0', PATIENCE)).toMatchObject(UNPLUGGED);
   });
 
