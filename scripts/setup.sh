@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGES=(
-  qemu-system-x86 ovmf busybox-static kmod xz-utils zstd e2fsprogs gcc make debootstrap
+  qemu-system-x86 ovmf busybox-static kmod xz-utils zstd e2fsprogs gcc make debootstrap acl
 )
 # QEMU for the other machines, and the packages that have it: Debian 13 has split qemu-system-misc.
 declare -A PROGRAMS=(
