@@ -61,6 +61,17 @@ async function killedAt(operation, killAt) {
   return false;
 }
 
+/** An attach that is still being taken back is told, and goes first, as the remedy says. */
+async function mendBy(operation) {
+  try {
+    await withVm(operations[operation]);
+  } catch (error) {
+    if (operation !== 'attach' || error.code !== 'STILL_PENDING') throw error;
+    await withVm(operations.detach);
+    await withVm(operations.attach);
+  }
+}
+
 const detached = await worldState(world);
 await withVm(operations.attach);
 const attached = await worldState(world);
@@ -77,7 +88,7 @@ for (const operation of sweep) {
       break;
     }
     const mend = (boundary % 2 === 0) === odd ? 'recover' : operation;
-    await withVm(operations[mend]);
+    await mendBy(mend);
     const state = await worldState(world);
     // A recovery may go either way, but all the way.
     const goals = mend === 'recover' ? [before, after] : [after];
