@@ -5,7 +5,7 @@ import { silentLogger, type Logger } from '../logger.js';
 import { excerpt } from '../text.js';
 import { formatAddress } from './address.js';
 import type { ConnectOptions } from './connect-options.js';
-import { connectAborted } from './socket-transport.js';
+import { connectAborted } from './opening.js';
 import type { QmpTransport, TransportHandlers } from './transport.js';
 
 /** What of the command's stderr is passed on, in bytes; the rest is read and dropped. */

@@ -1,7 +1,8 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
-import { systemClock, type Clock } from '../clock.js';
-import { ConnectError, QmpError } from '../errors.js';
-import { DEFAULT_CONNECT_DEADLINE_MS, type ConnectOptions } from './connect-options.js';
+import type { Clock } from '../clock.js';
+import type { ConnectOptions } from './connect-options.js';
+import { Delivery } from './delivery.js';
+import { connectAborted, untilOpen } from './opening.js';
 import type { loadSendWithFile } from './pass-file.js';
 import type { FileSender, OpenFile, QmpTransport, TransportHandlers } from './transport.js';
 import { UnixFiles } from './unix-files.js';
@@ -17,9 +18,7 @@ export class SocketTransport implements QmpTransport {
   readonly address: string;
   readonly #socket: Socket;
   readonly files: FileSender | undefined;
-  #handlers: TransportHandlers | undefined;
-  #reason: Error | undefined;
-  #ended = false;
+  readonly #delivery = new Delivery();
   /** While a file is on its way everything else waits: it goes with the first byte of its own message. */
   #lock: Promise<void> | undefined;
 
@@ -34,11 +33,10 @@ export class SocketTransport implements QmpTransport {
     this.files = passing && this.#filesOf(new UnixFiles({ address, socket, ...passing }));
     socket.setNoDelay(true);
     socket.on('error', (error) => {
-      this.#reason ??= error;
+      this.#delivery.failed(error);
     });
     socket.on('close', () => {
-      this.#ended = true;
-      this.#handlers?.onClose(this.#reason);
+      this.#delivery.ended();
     });
   }
 
@@ -82,15 +80,10 @@ export class SocketTransport implements QmpTransport {
   }
 
   start(handlers: TransportHandlers): void {
-    this.#handlers = handlers;
-    if (this.#ended) {
-      queueMicrotask(() => {
-        handlers.onClose(this.#reason);
+    this.#delivery.start(handlers, () => {
+      this.#socket.on('data', (data: Uint8Array) => {
+        handlers.onData(data);
       });
-      return;
-    }
-    this.#socket.on('data', (data: Uint8Array) => {
-      handlers.onData(data);
     });
   }
 
@@ -117,54 +110,14 @@ export class SocketTransport implements QmpTransport {
  *
  * @throws {QmpError} `ABORTED`, or {ConnectError} `CONNECT_FAILED` at the deadline.
  */
-export function openSocket(
+export async function openSocket(
   target: NetConnectOpts,
   address: string,
   options: ConnectOptions,
 ): Promise<Socket> {
-  const { deadlineMs = DEFAULT_CONNECT_DEADLINE_MS, signal, clock = systemClock } = options;
-  if (signal?.aborted) return Promise.reject(connectAborted(address, signal));
-  return new Promise((resolve, reject) => {
-    const socket = connect(target);
-    const settle = () => {
-      cancelDeadline();
-      signal?.removeEventListener('abort', onAbort);
-      socket.removeListener('connect', onConnect);
-      socket.removeListener('error', onError);
-    };
-    const fail = (error: Error) => {
-      settle();
-      // Whatever a dying socket still has to say is of no interest.
-      socket.on('error', () => undefined);
-      socket.destroy();
-      reject(error);
-    };
-    const onConnect = () => {
-      settle();
-      resolve(socket);
-    };
-    const onError = (error: Error) => {
-      fail(error);
-    };
-    const onAbort = () => {
-      fail(connectAborted(address, signal));
-    };
-    const cancelDeadline = clock.after(deadlineMs, () => {
-      fail(
-        new ConnectError('CONNECT_FAILED', `${address}: no connection within ${deadlineMs} ms`, {
-          details: { address },
-        }),
-      );
-    });
-    socket.on('connect', onConnect);
-    socket.on('error', onError);
-    signal?.addEventListener('abort', onAbort, { once: true });
-  });
-}
-
-export function connectAborted(address: string, signal: AbortSignal | undefined): QmpError {
-  return new QmpError('ABORTED', `${address}: connecting was given up`, {
-    cause: signal?.reason,
-    details: { address, sent: false },
-  });
+  if (options.signal?.aborted) throw connectAborted(address, options.signal);
+  const socket = connect(target);
+  const discard = () => socket.destroy();
+  await untilOpen({ address, socket, event: 'connect', discard }, options);
+  return socket;
 }

@@ -3,7 +3,8 @@ import { systemClock, type Clock } from '../clock.js';
 import { ConnectError, QmplugError } from '../errors.js';
 import { formatAddress, parseAddress } from './address.js';
 import { DEFAULT_CONNECT_DEADLINE_MS, type ConnectOptions } from './connect-options.js';
-import { connectAborted, openSocket, SocketTransport } from './socket-transport.js';
+import { connectAborted } from './opening.js';
+import { openSocket, SocketTransport } from './socket-transport.js';
 import type { QmpTransport } from './transport.js';
 
 /**

@@ -1,9 +1,9 @@
 import type * as Ws from 'ws';
-import { systemClock } from '../clock.js';
-import { ConnectError } from '../errors.js';
+import { ConnectError, QmplugError } from '../errors.js';
 import { excerpt } from '../text.js';
-import { DEFAULT_CONNECT_DEADLINE_MS, type ConnectOptions } from './connect-options.js';
-import { connectAborted } from './socket-transport.js';
+import type { ConnectOptions } from './connect-options.js';
+import { Delivery } from './delivery.js';
+import { connectAborted, untilOpen } from './opening.js';
 import type { QmpTransport, TransportHandlers } from './transport.js';
 
 /** More than the framer takes in one message; a bridge may put several into a frame. */
@@ -12,6 +12,8 @@ const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 const CLOSED_NORMALLY = 1000;
 /** RFC 6455, section 7.1.5: the connection ended without a close frame. */
 const CLOSED_WITHOUT_FRAME = 1005;
+const REMEDY =
+  'check that a bridge to the monitor listens there: websocat --binary ws-l:HOST:PORT unix:PATH';
 
 /**
  * Connects to a WebSocket whose frames carry the bytes of a monitor: a bridge in front of a unix
@@ -47,57 +49,35 @@ async function loadWs(url: string): Promise<typeof Ws> {
   }
 }
 
-function opened(socket: Ws.WebSocket, url: string, options: ConnectOptions): Promise<void> {
-  const { deadlineMs = DEFAULT_CONNECT_DEADLINE_MS, signal, clock = systemClock } = options;
-  return new Promise((resolve, reject) => {
-    const settle = () => {
-      cancelDeadline();
-      signal?.removeEventListener('abort', onAbort);
-      socket.removeListener('open', onOpen);
-      socket.removeListener('error', onError);
-    };
-    const fail = (error: Error) => {
-      settle();
-      // Whatever a dying socket still has to say is of no interest.
-      socket.on('error', () => undefined);
-      socket.terminate();
-      reject(error);
-    };
-    const onOpen = () => {
-      settle();
-      // At once: a frame may have come with the handshake, and nobody listens yet.
-      socket.pause();
-      resolve();
-    };
-    const onError = (cause: Error) => {
-      fail(connectFailed(url, excerpt(cause.message), cause));
-    };
-    const onAbort = () => {
-      fail(connectAborted(url, signal));
-    };
-    const cancelDeadline = clock.after(deadlineMs, () => {
-      fail(connectFailed(url, `no connection within ${deadlineMs} ms`));
+async function opened(
+  socket: Ws.WebSocket,
+  address: string,
+  options: ConnectOptions,
+): Promise<void> {
+  const onOpen = () => {
+    // At once: a frame may have come with the handshake, and nobody listens yet.
+    socket.pause();
+  };
+  const discard = () => {
+    socket.terminate();
+  };
+  try {
+    await untilOpen({ address, socket, event: 'open', onOpen, discard, remedy: REMEDY }, options);
+  } catch (cause) {
+    if (cause instanceof QmplugError) throw cause;
+    const said = cause instanceof Error ? cause.message : String(cause);
+    throw new ConnectError('CONNECT_FAILED', `${address}: ${excerpt(said)}`, {
+      cause,
+      remedy: REMEDY,
+      details: { address },
     });
-    socket.on('open', onOpen);
-    socket.on('error', onError);
-    signal?.addEventListener('abort', onAbort, { once: true });
-  });
+  }
 }
-
-const connectFailed = (url: string, reason: string, cause?: Error) =>
-  new ConnectError('CONNECT_FAILED', `${url}: ${reason}`, {
-    cause,
-    remedy:
-      'check that a bridge to the monitor listens there: websocat --binary ws-l:HOST:PORT unix:PATH',
-    details: { address: url },
-  });
 
 class WsTransport implements QmpTransport {
   readonly address: string;
   readonly #socket: Ws.WebSocket;
-  #handlers: TransportHandlers | undefined;
-  #reason: Error | undefined;
-  #ended = false;
+  readonly #delivery = new Delivery();
 
   /** Takes the socket over. It must be paused: nothing reads before `start`. */
   constructor(address: string, socket: Ws.WebSocket) {
@@ -105,15 +85,14 @@ class WsTransport implements QmpTransport {
     this.#socket = socket;
     socket.binaryType = 'nodebuffer';
     socket.on('error', (error) => {
-      this.#reason ??= error;
+      this.#delivery.failed(error);
     });
     socket.on('close', (code, reason) => {
-      this.#ended = true;
       if (code !== CLOSED_NORMALLY && code !== CLOSED_WITHOUT_FRAME) {
         const said = reason.length > 0 ? `: ${excerpt(reason.toString())}` : '';
-        this.#reason ??= new Error(`the WebSocket was closed with ${code}${said}`);
+        this.#delivery.failed(new Error(`the WebSocket was closed with ${code}${said}`));
       }
-      this.#handlers?.onClose(this.#reason);
+      this.#delivery.ended();
     });
   }
 
@@ -127,17 +106,12 @@ class WsTransport implements QmpTransport {
   }
 
   start(handlers: TransportHandlers): void {
-    this.#handlers = handlers;
-    if (this.#ended) {
-      queueMicrotask(() => {
-        handlers.onClose(this.#reason);
+    this.#delivery.start(handlers, () => {
+      this.#socket.on('message', (data: Buffer) => {
+        handlers.onData(data);
       });
-      return;
-    }
-    this.#socket.on('message', (data: Buffer) => {
-      handlers.onData(data);
+      this.#socket.resume();
     });
-    this.#socket.resume();
   }
 
   close(): void {

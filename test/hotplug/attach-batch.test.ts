@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { HostControl, type AttachBatchRequest, type BatchEntry, type Vm } from '../../src/index.js';
+import { HostControl, type AttachBatchRequest, type BatchEntry } from '../../src/index.js';
 import { rootPorts, type FunctionConfig, type World } from '../../src/simulator/index.js';
-import { createHostWorld, environmentOf, openSimulatedVm, runTask } from './simulated.js';
+import { createHostWorld, environmentOf, onVm, openSimulatedVm, runTask } from './simulated.js';
 
 const accelerator = (bdf: string, group: number, more: Partial<FunctionConfig> = {}) => ({
   bdf,
@@ -37,18 +37,6 @@ function make({ ports = 4, broken = false } = {}): World {
     },
   });
   return world;
-}
-
-function onVm<T>(world: World, work: (vm: Vm) => Promise<T>): Promise<T> {
-  const process = world.startController();
-  return runTask(world, process, async () => {
-    const vm = await openSimulatedVm(process);
-    try {
-      return await work(vm);
-    } finally {
-      await vm.close();
-    }
-  });
 }
 
 const attachAll = (world: World, request: AttachBatchRequest = ALL) =>

@@ -9,12 +9,11 @@ import {
 import type { World } from '../../src/simulator/index.js';
 import {
   ACCELERATOR,
-  ADDRESS,
   AUDIO,
   createHostWorld,
   environmentOf,
   GPU,
-  openSimulatedVm,
+  onVm,
   runTask,
 } from './simulated.js';
 
@@ -28,21 +27,6 @@ function onHost<T>(
   const process = world.startController();
   const environment = environmentOf(process);
   return runTask(world, process, () => work(new HostControl(environment), environment));
-}
-
-function onVm<T>(
-  world: World,
-  work: (vm: Awaited<ReturnType<typeof openSimulatedVm>>) => Promise<T>,
-): Promise<T> {
-  const process = world.startController();
-  return runTask(world, process, async () => {
-    const vm = await openSimulatedVm(process, ADDRESS);
-    try {
-      return await work(vm);
-    } finally {
-      await vm.close();
-    }
-  });
 }
 
 describe('bind and release', () => {

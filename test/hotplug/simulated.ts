@@ -95,3 +95,12 @@ export async function runTask<T>(
   if (outcome.kind === 'done') return outcome.value;
   throw outcome.kind === 'failed' ? outcome.error : new Error('the process was killed');
 }
+
+/** Runs work on the VM in a process of its own, which then closes its session. */
+export function onVm<T>(world: World, work: (vm: Vm) => Promise<T>): Promise<T> {
+  const process = world.startController();
+  return runTask(world, process, async () => {
+    await using vm = await openSimulatedVm(process);
+    return await work(vm);
+  });
+}

@@ -5,10 +5,9 @@ import {
   recoverHost,
   type Environment,
   type VfChange,
-  type Vm,
 } from '../../src/index.js';
 import { nicFunction, type World } from '../../src/simulator/index.js';
-import { createHostWorld, environmentOf, openSimulatedVm, runTask } from './simulated.js';
+import { createHostWorld, environmentOf, onVm, runTask } from './simulated.js';
 
 const PF = '0000:81:00.0';
 const VGPU_PF = '0000:41:00.0';
@@ -62,18 +61,6 @@ const setVfs = (world: World, count: number, allow: readonly string[] = []) =>
 /** What is on record; a lock of a process that was killed is nobody's, and goes with the next who comes. */
 const plansIn = (world: World) =>
   world.store.contents.filter(([name]) => !name.startsWith('locks/'));
-
-function onVm<T>(world: World, work: (vm: Vm) => Promise<T>): Promise<T> {
-  const process = world.startController();
-  return runTask(world, process, async () => {
-    const vm = await openSimulatedVm(process);
-    try {
-      return await work(vm);
-    } finally {
-      await vm.close();
-    }
-  });
-}
 
 describe('virtual functions', () => {
   it('are made without a driver, lent, and removed, with autoprobe as it was', async () => {

@@ -31,17 +31,24 @@ const moduleCheck: HostCheck = {
   },
 };
 
+const readNodes = ({ effects }: HostReads, sizes: KvmfrSizes) =>
+  Promise.all(
+    nodesOf(sizes).map(async (node) => {
+      const stat = await ifPresent(effects.stat(node));
+      return { node, kind: stat?.kind ?? 'absent' };
+    }),
+  );
+
 const device: HostCheck = {
   id: 'kvmfr.device',
   about: 'whether there is a `/dev/kvmfr` device for each configured size',
   needs: 'host',
-  async run({ effects, ...reads }) {
-    const sizes = await readSizes({ effects, ...reads });
+  async run(reads) {
+    const sizes = await readSizes(reads);
     if (!isWanted(sizes)) return skip(NOT_WANTED);
-    const nodes = nodesOf(sizes);
-    const stats = await Promise.all(nodes.map((node) => ifPresent(effects.stat(node))));
-    const read = nodes.map((node, index) => seen(node, stats[index]?.kind ?? 'absent'));
-    const missing = nodes.filter((_, index) => stats[index]?.kind !== 'character');
+    const nodes = await readNodes(reads, sizes);
+    const read = nodes.map(({ node, kind }) => seen(node, kind));
+    const missing = nodes.filter(({ kind }) => kind !== 'character').map(({ node }) => node);
     if (missing.length === 0) return ok('all are there', ...read);
     const remedy = 'modprobe -r kvmfr; modprobe kvmfr';
     const why = `${missing.join(', ')} is not there`;
@@ -55,13 +62,12 @@ const isFile: HostCheck = {
   id: 'kvmfr.isfile',
   about: 'whether `/dev/kvmfr` is a device, and no file that QEMU made',
   needs: 'host',
-  async run({ effects, ...reads }) {
-    const sizes = await readSizes({ effects, ...reads });
+  async run(reads) {
+    const sizes = await readSizes(reads);
     if (!isWanted(sizes)) return skip(NOT_WANTED);
-    const nodes = nodesOf(sizes);
-    const stats = await Promise.all(nodes.map((node) => ifPresent(effects.stat(node))));
-    const read = nodes.map((node, index) => seen(node, stats[index]?.kind ?? 'absent'));
-    const forged = nodes.find((_, index) => stats[index]?.kind === 'file');
+    const nodes = await readNodes(reads, sizes);
+    const read = nodes.map(({ node, kind }) => seen(node, kind));
+    const forged = nodes.find(({ kind }) => kind === 'file')?.node;
     return forged === undefined
       ? ok('no file is in the way', ...read)
       : fail(
