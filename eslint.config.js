@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'fixtures/', 'coverage/', '*.cjs'] },
+  { ignores: ['build/', 'dist/', 'node_modules/', 'fixtures/', 'coverage/', '*.cjs'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: {

@@ -1,5 +1,5 @@
 // A line of 64 MiB, one byte at a time, beside the same line in one piece; both larger than QEMU ever sends.
-import { JsonFramer } from '../dist/qmp/framer.js';
+import { JsonFramer } from '../build/qmp/framer.js';
 import { timed } from './measure.mjs';
 
 const LINE_BYTES = 64 * 1024 * 1024;

@@ -4,7 +4,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createEnvironment } from '../dist/index.js';
+import { createEnvironment } from '../build/index.js';
 import { makeStateDirectory } from './lab/state-directory.mjs';
 import { openCountingVm } from './soak/counting-vm.mjs';
 import { SOAK_MODES } from './soak/machines.mjs';

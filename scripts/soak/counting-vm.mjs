@@ -1,12 +1,12 @@
 // A VM as openVm gives it, with the number of those who listen to QEMU's events beside it.
-import { openLiveLink } from '../../dist/hotplug/live-link.js';
-import { Vm } from '../../dist/hotplug/vm.js';
-import { connectQmp } from '../../dist/qmp/index.js';
-import { identifyVm } from '../../dist/vm/identity.js';
+import { openLiveLink } from '../../build/hotplug/live-link.js';
+import { Vm } from '../../build/hotplug/vm.js';
+import { connectQmp } from '../../build/qmp/index.js';
+import { identifyVm } from '../../build/vm/identity.js';
 
 /**
  * @param {string} address
- * @param {import('../../dist/index.js').Environment} environment
+ * @param {import('../../build/index.js').Environment} environment
  */
 export async function openCountingVm(address, environment) {
   let listenerCount = 0;

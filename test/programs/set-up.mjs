@@ -3,14 +3,14 @@
 //   node set-up.mjs '{"root":"/tmp/image","stateDir":...,"runDir":...,"do":"apply","desired":{...},"killAt":3}'
 //
 // `killAt` N ends the process with SIGKILL at the Nth boundary, counted from 0. Prints one JSON document.
-import { createFileStore } from '../../dist/engine/index.js';
+import { createFileStore } from '../../build/engine/index.js';
 import {
   applyHost,
   createSetupHost,
   readDesiredState,
   rollbackHost,
-} from '../../dist/host/setup/index.js';
-import { createEnvironment } from '../../dist/hotplug/environment.js';
+} from '../../build/host/setup/index.js';
+import { createEnvironment } from '../../build/hotplug/environment.js';
 
 const { root, stateDir, runDir, killAt, desired, ...operation } = JSON.parse(
   process.argv[2] ?? '{}',

@@ -4,9 +4,9 @@
 //   node stuck-unbind.mjs 0000:00:06.0 2000
 //
 // Prints one JSON document: the codes of both tries, and the process that is still at the first.
-import { createEnvironment } from '../../dist/index.js';
-import { Quarantine } from '../../dist/host/quarantine.js';
-import { withQuarantine } from '../../dist/host/quarantined-effects.js';
+import { createEnvironment } from '../../build/index.js';
+import { Quarantine } from '../../build/host/quarantine.js';
+import { withQuarantine } from '../../build/host/quarantined-effects.js';
 
 const [bdf, deadlineMs] = process.argv.slice(2);
 const { effects, runtime, liveness } = createEnvironment();
