@@ -25,9 +25,10 @@ export type {
   ProcessConfig,
   SriovConfig,
 } from './host/config.js';
+export type { DeviceRequestListener } from './host/device-nodes.js';
 export { simulatedEffects, type EffectsOptions } from './host/effects.js';
 export { KernelError } from './host/errno.js';
-export { Kernel, type DeviceRequestListener } from './host/kernel.js';
+export { Kernel } from './host/kernel.js';
 export { snapshotKernel } from './host/snapshot.js';
 export { MemoryStore } from './memory-store.js';
 export {

@@ -98,12 +98,12 @@ describe('virtual functions', () => {
         [1, { spoofCheck: false }],
       ]),
     );
-    expect(world.kernel.vfsOf('eth0')).toEqual([
+    expect(world.kernel.virtualFunctions.settingsOf('eth0')).toEqual([
       { index: 0, mac, vlan: 100, trust: true, spoofCheck: true },
       { index: 1, mac: '00:00:00:00:00:00', vlan: 0, trust: false, spoofCheck: false },
     ]);
     const two = world.snapshot();
-    const settingsOfTwo = world.kernel.vfsOf('eth0');
+    const settingsOfTwo = world.kernel.virtualFunctions.settingsOf('eth0');
     expect((await set(2, new Map([[0, { vlan: 100 }]]))).steps).toMatchObject([
       { kind: 'ReserveGroup' },
       { kind: 'ReserveGroup' },
@@ -117,7 +117,7 @@ describe('virtual functions', () => {
     await expect(set(3, new Map([[2, { vlan: 7 }]]))).rejects.toMatchObject({
       code: 'STEP_FAILED',
     });
-    expect(world.kernel.vfsOf('eth0')).toEqual(settingsOfTwo);
+    expect(world.kernel.virtualFunctions.settingsOf('eth0')).toEqual(settingsOfTwo);
     await onVm(world, (vm) => vm.attach({ device: 'vf vf-index:0 pf-of:0000:81:00.0' }));
     await expect(set(2, new Map([[0, { vlan: 3 }]]))).rejects.toMatchObject({ code: 'CONFLICT' });
     await onVm(world, (vm) => vm.detach('vf vf-index:0 pf-of:0000:81:00.0'));
@@ -267,12 +267,12 @@ describe('mediated devices', () => {
   it('are never removed for somebody else, nor made where none is left', async () => {
     const world = make();
     const foreign = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001';
-    world.kernel.createMdev('mtty', 'mtty-1', foreign);
+    world.kernel.mdevs.create('mtty', 'mtty-1', foreign);
     await expect(remove(world, foreign)).rejects.toMatchObject({ code: 'NOT_OURS' });
     await expect(create(world, { uuid: foreign })).rejects.toMatchObject({ code: 'ID_TAKEN' });
     for (let index = 0; index < 23; index += 1) {
       const tail = String(index).padStart(12, '0');
-      world.kernel.createMdev('mtty', 'mtty-1', `00000000-0000-4000-8000-${tail}`);
+      world.kernel.mdevs.create('mtty', 'mtty-1', `00000000-0000-4000-8000-${tail}`);
     }
     await expect(create(world, { vm: 'a', name: 'b' })).rejects.toMatchObject({ code: 'NO_MDEV' });
   });

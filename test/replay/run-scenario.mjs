@@ -269,7 +269,7 @@ function makeHost({ host: functions, mdevs: mdev }, { createWorld }) {
       }),
     },
   });
-  if (mdev) world.kernel.createMdev(mdev.parent, mdev.type, mdev.uuid);
+  if (mdev) world.kernel.mdevs.create(mdev.parent, mdev.type, mdev.uuid);
   const stop = world.clock.automatic();
   return { effects: world.startController().effects, snapshot: () => world.snapshot(), stop };
 }

@@ -13,7 +13,7 @@ export function devfs(kernel: Kernel): DirectoryNode {
   return listing(
     () => ['vfio', ...(kernel.config.cdev === true ? ['iommu'] : [])],
     (name) => {
-      if (name === 'iommu' && kernel.config.cdev === true) return special(kernel.iommuNode);
+      if (name === 'iommu' && kernel.config.cdev === true) return special(kernel.nodes.iommu);
       return name === 'vfio' && kernel.loadedModules.has('vfio')
         ? vfioDirectory(kernel)
         : undefined;
@@ -30,7 +30,7 @@ function vfioDirectory(kernel: Kernel): DirectoryNode {
       ...(kernel.config.cdev === true ? ['devices'] : []),
     ],
     (name) => {
-      if (name === 'vfio') return special(kernel.vfioControlNode);
+      if (name === 'vfio') return special(kernel.nodes.control);
       if (name === 'devices' && kernel.config.cdev === true) return cdevDirectory(kernel);
       const node = /^\d+$/.test(name) ? groupNodes.get(Number(name)) : undefined;
       return node && special(node);

@@ -147,7 +147,7 @@ export function simulatedEffects(options: EffectsOptions): HostEffects {
       call('open', path, READ_DEADLINE_MS, () => {
         const node = resolve(root, path, true);
         if (node.kind !== 'special') throw new KernelError('EINVAL');
-        return kernel.openNode(pid, path, kernel.nodeAt(path));
+        return kernel.nodes.open(pid, path);
       }),
     chown: (path, uid, gid) =>
       call('chown', path, WRITE_DEADLINE_MS, () => {
@@ -161,7 +161,7 @@ export function simulatedEffects(options: EffectsOptions): HostEffects {
     readAcl: () => Promise.resolve(undefined),
     loadModule: (name) =>
       call('load', name, WRITE_DEADLINE_MS, () => {
-        kernel.loadModule(name);
+        kernel.driverCore.loadModule(name);
       }),
     readMemlock: (target) =>
       look(
@@ -170,10 +170,12 @@ export function simulatedEffects(options: EffectsOptions): HostEffects {
         (): MemlockLimit => kernel.processes.require(target).memlock,
       ),
     readVfs: (netdev) =>
-      look('read', `/sys/class/net/${netdev}/vfs`, () => [...kernel.vfsOf(netdev)]),
+      look('read', `/sys/class/net/${netdev}/vfs`, () => [
+        ...kernel.virtualFunctions.settingsOf(netdev),
+      ]),
     setVf: (netdev, index, change) =>
       call('set', `/sys/class/net/${netdev}/vf${index}`, WRITE_DEADLINE_MS, () => {
-        kernel.setVf(netdev, index, change);
+        kernel.virtualFunctions.set(netdev, index, change);
       }),
     setMemlock: (target, limit) =>
       call('prlimit', `/proc/${target}/limits`, WRITE_DEADLINE_MS, () => {

@@ -1,5 +1,7 @@
 import type { Bdf } from '../../pci/pci-address.js';
 import type { HostConfig, MdevTypeConfig } from './config.js';
+import type { DeviceNodes } from './device-nodes.js';
+import type { DriverCore } from './driver-core.js';
 import { KernelError } from './errno.js';
 import { createFunction, type PciFunction } from './pci-function.js';
 import type { Vfio } from './vfio.js';
@@ -16,29 +18,46 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** The driver that VFIO gives every mdev of a PCI API; there is no native one. */
 const DRIVER = 'vfio_mdev';
 
+export interface MdevsParts {
+  readonly config: HostConfig;
+  readonly drivers: DriverCore;
+  readonly nodes: DeviceNodes;
+  readonly vfio: Vfio;
+  /** Number of a group that nobody has yet. */
+  readonly freeGroup: () => number;
+}
+
 /** Parents of mediated devices and what they made. Source: drivers/vfio/mdev, Linux 6.1. */
 export class Mdevs {
-  readonly #config: HostConfig;
-  readonly #vfio: Vfio;
+  readonly #parts: MdevsParts;
   readonly #mdevs = new Map<string, Mdev>();
 
-  constructor(config: HostConfig, vfio: Vfio) {
-    this.#config = config;
-    this.#vfio = vfio;
+  constructor(parts: MdevsParts) {
+    this.#parts = parts;
   }
 
   /** Types of every parent: functions of the host, and software. */
   get parents(): ReadonlyMap<string, Readonly<Record<string, MdevTypeConfig>>> {
-    const ofFunctions = (this.#config.functions ?? []).flatMap(
+    const { config } = this.#parts;
+    const ofFunctions = (config.functions ?? []).flatMap(
       ({ bdf, mdevTypes }): [string, Readonly<Record<string, MdevTypeConfig>>][] =>
         mdevTypes === undefined ? [] : [[bdf, mdevTypes]],
     );
-    return new Map([...ofFunctions, ...Object.entries(this.#config.mdevParents ?? {})]);
+    return new Map([...ofFunctions, ...Object.entries(config.mdevParents ?? {})]);
   }
 
   /** By UUID, in order of making. */
   get all(): ReadonlyMap<string, Mdev> {
     return this.#mdevs;
+  }
+
+  /** Each as the device that VFIO sees, in order of making. */
+  get functions(): readonly PciFunction[] {
+    return [...this.#mdevs.values()].map(({ fn }) => fn);
+  }
+
+  members(group: number): readonly PciFunction[] {
+    return this.functions.filter(({ config }) => config.group === group);
   }
 
   /** What one type takes of the parent's units, its siblings lose. */
@@ -57,7 +76,9 @@ export class Mdevs {
    *
    * @throws {KernelError} `EINVAL` for no UUID, `EEXIST`, `ENOSPC` when none is left.
    */
-  create(parent: string, type: string, data: string, freeGroup: number): void {
+  create(parent: string, type: string, data: string): void {
+    const { drivers, freeGroup, vfio } = this.#parts;
+    drivers.loadModule('vfio');
     const uuid = data.trim().toLowerCase();
     if (!UUID.test(uuid)) throw new KernelError('EINVAL');
     if (this.#mdevs.has(uuid)) throw new KernelError('EEXIST');
@@ -68,23 +89,23 @@ export class Mdevs {
         vendorId: 0x4348,
         deviceId: 0x3253,
         classCode: 0x070002,
-        group: freeGroup,
+        group: freeGroup(),
       }),
       // VFIO and QEMU know it by this name alone.
       bdf: uuid as Bdf,
       driver: DRIVER,
     };
     this.#mdevs.set(uuid, { uuid, parent, type, fn });
-    this.#vfio.deviceBound(fn);
+    vfio.deviceBound(fn);
   }
 
   /** `remove`: waits while the device is open, as the kernel does. @throws {KernelError} `ENODEV` */
-  async remove(uuid: string, waitUntilClosed: (fn: PciFunction) => Promise<void>): Promise<void> {
+  async remove(uuid: string): Promise<void> {
     const mdev = this.#mdevs.get(uuid);
     if (mdev === undefined) throw new KernelError('ENODEV');
-    await waitUntilClosed(mdev.fn);
+    await this.#parts.nodes.waitUntilClosed(mdev.fn);
     this.#mdevs.delete(uuid);
     mdev.fn.driver = undefined;
-    this.#vfio.deviceUnbound(mdev.fn);
+    this.#parts.vfio.deviceUnbound(mdev.fn);
   }
 }

@@ -25,8 +25,8 @@ export function snapshotKernel(kernel: Kernel): string {
   for (const [index, node] of sorted(kernel.vfio.cdevNodes)) {
     lines.push(`/dev/vfio/devices/vfio${index} ${owned(node)}`);
   }
-  lines.push(`/dev/vfio/vfio ${owned(kernel.vfioControlNode)}`);
-  lines.push(`/dev/iommu ${owned(kernel.iommuNode)}`);
+  lines.push(`/dev/vfio/vfio ${owned(kernel.nodes.control)}`);
+  lines.push(`/dev/iommu ${owned(kernel.nodes.iommu)}`);
   for (const [key, value] of [...kernel.parameters].sort()) lines.push(`module ${key}=${value}`);
   for (const { pid, command, memlock, lockedBytes, pinnedBytes } of kernel.processes.all()) {
     // Controllers come and go; what they leave behind is in the lines above.

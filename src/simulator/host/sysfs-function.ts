@@ -17,6 +17,7 @@ import {
   type EntryTable,
   type Node,
 } from './node-tree.js';
+import { setVgpuType } from './vgpu.js';
 import { resourceText, type PciFunction } from './pci-function.js';
 import { sysfsBoolean, sysfsNumber, sysfsText } from './sysfs-text.js';
 
@@ -29,7 +30,7 @@ const hex = (value: number, width: number) => `0x${value.toString(16).padStart(w
 
 /** `/sys/devices/pci<domain>:<bus>/<bridge>/.../<function>`: where the links under /sys/bus lead. */
 export function functionPath(kernel: Kernel, fn: PciFunction): string {
-  const path = [...kernel.pathTo(fn), fn.bdf];
+  const path = [...kernel.table.pathTo(fn), fn.bdf];
   const { domain, bus } = parseBdf(path[0] ?? fn.bdf);
   const root = `pci${domain.toString(16).padStart(4, '0')}:${bus.toString(16).padStart(2, '0')}`;
   return `/sys/devices/${root}/${path.join('/')}`;
@@ -49,7 +50,7 @@ export function functionDirectory(kernel: Kernel, fn: PciFunction): DirectoryNod
 }
 
 function isBelow(kernel: Kernel, child: PciFunction, bridge: PciFunction): boolean {
-  return kernel.pathTo(child).at(-1) === bridge.bdf;
+  return kernel.table.pathTo(child).at(-1) === bridge.bdf;
 }
 
 /** A link from the function's directory to somewhere under /sys. */
@@ -98,8 +99,8 @@ const ATTRIBUTES: EntryTable<Subject> = {
 
   driver_override: ({ kernel, fn }) =>
     setting(
-      () => kernel.overrideText(fn),
-      (data) => kernel.setOverride(fn, data),
+      () => kernel.driverCore.overrideText(fn),
+      (data) => kernel.driverCore.setOverride(fn, data),
     ),
   remove: ({ kernel, fn }) =>
     control((data) => (sysfsNumber(data) === 0n ? undefined : kernel.remove(fn))),
@@ -142,7 +143,7 @@ const ATTRIBUTES: EntryTable<Subject> = {
     if (sriov === undefined) return undefined;
     return setting(
       () => `${sriov.numVfs}\n`,
-      (data) => kernel.setNumVfs(fn, data),
+      (data) => kernel.virtualFunctions.setNumber(fn, data),
     );
   },
   sriov_drivers_autoprobe: ({ fn: { sriov } }) =>
@@ -167,7 +168,7 @@ function nvidiaDirectory({ kernel, fn }: Subject): Node | undefined {
       setting(
         () => `${fn.vgpuType}\n`,
         (data) => {
-          kernel.setVgpuType(fn, data);
+          setVgpuType(fn, data, { drivers: kernel.driverCore, vfio: kernel.vfio });
         },
       ),
   });

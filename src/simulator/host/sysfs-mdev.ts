@@ -64,7 +64,7 @@ function parentDirectory(kernel: Kernel, parent: string): DirectoryNode {
       device_api: () => file(() => `${deviceApi}\n`),
       create: () =>
         control((data) => {
-          kernel.createMdev(parent, type, data);
+          mdevs.create(parent, type, data);
         }),
     });
   };
@@ -88,6 +88,6 @@ function deviceDirectory(kernel: Kernel, { uuid, parent, type, fn }: Mdev): Dire
     iommu_group: () => link(`../../../../../kernel/iommu_groups/${fn.config.group ?? 0}`),
     driver: () => link('../../../../../bus/mdev/drivers/vfio_mdev'),
     remove: () =>
-      control((data) => (sysfsNumber(data) === 0n ? undefined : kernel.removeMdev(uuid))),
+      control((data) => (sysfsNumber(data) === 0n ? undefined : kernel.mdevs.remove(uuid))),
   });
 }

@@ -53,7 +53,7 @@ function pciBus(kernel: Kernel): DirectoryNode {
         () => kernel.drivers.keys(),
         (name) => (kernel.drivers.has(name) ? driverDirectory(kernel, name) : undefined),
       ),
-    drivers_probe: () => control((data) => kernel.probeDrivers(data)),
+    drivers_probe: () => control((data) => kernel.driverCore.probeDrivers(data)),
     rescan: () =>
       control((data) => {
         if (sysfsNumber(data) !== 0n) kernel.rescan();
@@ -64,21 +64,21 @@ function pciBus(kernel: Kernel): DirectoryNode {
 
 function driverDirectory(kernel: Kernel, name: string): DirectoryNode {
   const fixed: Readonly<Record<string, () => Node>> = {
-    bind: () => control((data) => kernel.bind(name, data)),
-    unbind: () => control((data) => kernel.unbind(name, data)),
+    bind: () => control((data) => kernel.driverCore.bind(name, data)),
+    unbind: () => control((data) => kernel.driverCore.unbind(name, data)),
     new_id: () =>
       control((data) => {
-        kernel.addDynamicId(name, data);
+        kernel.driverCore.addDynamicId(name, data);
       }),
     remove_id: () =>
       control((data) => {
-        kernel.removeDynamicId(name, data);
+        kernel.driverCore.removeDynamicId(name, data);
       }),
     module: () => link(`../../../../module/${moduleOf(name)}`),
     uevent: () => control(() => undefined),
   };
   return listing(
-    () => [...Object.keys(fixed), ...kernel.bound(name).map(({ bdf }) => bdf)],
+    () => [...Object.keys(fixed), ...kernel.driverCore.boundTo(name).map(({ bdf }) => bdf)],
     (entry) => {
       const fn = kernel.find(entry);
       if (fn?.driver === name) {

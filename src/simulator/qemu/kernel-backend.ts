@@ -76,7 +76,7 @@ export function kernelBackend(
       const drawn = faults.draw('vfio-open', { vm, device: bdf });
       if (drawn) throw new VfioOpenError('bind', drawn.name === 'open-busy' ? 'EBUSY' : 'ENODEV');
       const opening = (stage: VfioOpenStage, path: string) => {
-        attempt(stage, () => nodes.push(kernel.openNode(pid, path, kernel.nodeAt(path))));
+        attempt(stage, () => nodes.push(kernel.nodes.open(pid, path)));
       };
       const nodes: HandedFile[] = device === undefined ? [] : [device];
       try {
@@ -94,7 +94,7 @@ export function kernelBackend(
     },
     receive(file) {
       if (!(file instanceof SimulatedNode)) throw new Error('a file of another world');
-      return kernel.giveNode(pid, file.path);
+      return kernel.nodes.give(pid, file.path);
     },
     close(bdf) {
       const fn = opened.get(bdf);

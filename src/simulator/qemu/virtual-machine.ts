@@ -90,7 +90,7 @@ export class VirtualMachine {
       const inode = options.firstInode + index;
       return [{ inode, path: address.slice('unix:'.length), listening: true }];
     });
-    kernel.onDeviceRequest(this.process.pid, (bdf) => {
+    kernel.nodes.onDeviceRequest(this.process.pid, (bdf) => {
       this.#giveBack(bdf);
     });
     this.guest.start();
