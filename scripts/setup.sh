@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Puts in place what the tests and the demo need, on Debian 12 or 13 with Node and root or sudo.
 #
-#   scripts/setup.sh [--no-install] [npm] [lab] [docker] [grub]
+#   scripts/setup.sh [--no-install] [npm] [tools] [lab] [docker] [grub]
 #
-# npm: node_modules as package-lock.json has it. lab: Debian packages, and Linux kernels for x86 and the
-# other machines, unpacked into the user's cache directory and never installed. docker: Docker, and the
-# QEMU versions that docker/ describes, as images and unpacked into the same directory. grub: disks with
-# Debian and its own GRUB, made by debootstrap and kept there too. Default: all but grub.
+# npm: node_modules as package-lock.json has it. tools: Debian packages with programs that unit tests ask. lab: Debian
+# packages, and Linux kernels for x86 and the other machines, unpacked into the user's cache directory and never
+# installed. docker: Docker, and the QEMU versions that docker/ describes, as images and unpacked into the same
+# directory. grub: disks with Debian and its own GRUB, made by debootstrap and kept there too. Default: all but grub.
 # It says what is missing before it installs anything; with --no-install it lists that and ends with status 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# systemd-analyze reads the units in examples/, getfacl the access control lists of device nodes.
+TOOLS=(systemd acl)
 PACKAGES=(
-  qemu-system-x86 ovmf busybox-static kmod xz-utils zstd e2fsprogs gcc make debootstrap acl
+  qemu-system-x86 ovmf busybox-static kmod xz-utils zstd e2fsprogs gcc make debootstrap
 )
 # QEMU for the other machines, and the packages that have it: Debian 13 has split qemu-system-misc.
 declare -A PROGRAMS=(
@@ -27,14 +29,14 @@ needs=()
 for argument in "$@"; do
   case $argument in
     --no-install) install=no ;;
-    npm | lab | docker | grub) needs+=("$argument") ;;
+    npm | tools | lab | docker | grub) needs+=("$argument") ;;
     *)
       echo "setup: unknown argument $argument" >&2
       exit 2
       ;;
   esac
 done
-[ ${#needs[@]} -gt 0 ] || needs=(npm lab docker)
+[ ${#needs[@]} -gt 0 ] || needs=(npm tools lab docker)
 
 needs() { [[ " ${needs[*]} " == *" $1 "* ]]; }
 say() { echo "setup: $*" >&2; }
@@ -72,6 +74,11 @@ package_of() {
 # or the name of a Debian package.
 find_missing() {
   if needs npm && ! node scripts/check-node-modules.mjs >&2; then echo node_modules; fi
+  if needs tools; then
+    for package in "${TOOLS[@]}"; do
+      is_installed "$package" || echo "$package"
+    done
+  fi
   if needs lab || needs grub; then
     for package in "${PACKAGES[@]}"; do
       is_installed "$package" || echo "$package"

@@ -5,7 +5,7 @@ import { missingFor, missingForMachine } from './lab/capability.mjs';
 /**
  * @typedef {object} Tier
  * @property {string} name of the project in vitest.config.ts
- * @property {readonly ('lab' | 'docker')[]} setUp the parts of scripts/setup.sh that it needs, node_modules apart
+ * @property {readonly ('tools' | 'lab' | 'docker')[]} setUp the parts of scripts/setup.sh that it needs, node_modules apart
  * @property {() => readonly string[]} missing why this machine cannot run it; empty when it can
  */
 
@@ -18,7 +18,7 @@ function missingMachines() {
 
 /** @type {readonly Tier[]} */
 export const TIERS = [
-  { name: 'unit', setUp: [], missing: () => [] },
+  { name: 'unit', setUp: ['tools'], missing: () => [] },
   { name: 'replay', setUp: [], missing: () => [] },
   {
     name: 'qemu',

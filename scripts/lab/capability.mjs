@@ -1,4 +1,4 @@
-// What a machine needs before it can run the lab, and which of it is missing here.
+// What a machine needs before it can run the tests and the lab, and which of it is missing here.
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { ARCHITECTURES } from './architectures.mjs';
@@ -10,10 +10,11 @@ import { findQemuVersions } from './make-qemu-versions.mjs';
 import { findQemu, QEMU_VERSIONS, qemuCache } from './qemu-versions.mjs';
 
 /**
- * What can be run: QEMU alone, with OVMF too, a Linux guest in it, or the nested VFIO host; every QEMU version, and
- * the same in containers; a Debian with its own GRUB.
+ * What can be run: programs of the host that a test asks, without any QEMU; QEMU alone, with OVMF too, a Linux guest
+ * in it, or the nested VFIO host; every QEMU version, and the same in containers; a Debian with its own GRUB.
  */
 export const CAPABILITIES = /** @type {const} */ ([
+  'host-tools',
   'qemu',
   'ovmf',
   'guest',
@@ -37,6 +38,13 @@ const SET_UP = 'run scripts/setup.sh';
  * @returns {readonly string[]} one reason per missing thing, each with what to do
  */
 export function missingFor(capability) {
+  if (capability === 'host-tools') {
+    return [
+      missingProgram('systemd-analyze', 'systemd'),
+      missingProgram('setfacl', 'acl'),
+      missingProgram('getfacl', 'acl'),
+    ].filter((reason) => reason !== undefined);
+  }
   const missing = [
     missingProgram('qemu-system-x86_64', 'qemu-system-x86'),
     missingProgram('setpriv', 'util-linux'),
