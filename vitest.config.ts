@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{replay,qemu,lab,grub,container}/**'],
+          exclude: ['test/{replay,qemu,lab,iommufd,grub,container}/**'],
           testTimeout: minutes(1),
         },
       },
@@ -41,6 +41,15 @@ export default defineConfig({
           include: ['test/grub/**/*.test.ts'],
           testTimeout: minutes(1),
           hookTimeout: minutes(45),
+          maxWorkers: 1,
+        },
+      },
+      {
+        test: {
+          name: 'iommufd',
+          include: ['test/iommufd/**/*.test.ts'],
+          testTimeout: minutes(15),
+          hookTimeout: minutes(15),
           maxWorkers: 1,
         },
       },

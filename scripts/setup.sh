@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Puts in place what the tests and the demo need, on Debian 12 or 13 with Node and root or sudo.
 #
-#   scripts/setup.sh [--no-install] [npm] [tools] [lab] [docker] [grub]
+#   scripts/setup.sh [--no-install] [npm] [tools] [lab] [docker] [grub] [iommufd]
 #
 # npm: node_modules as package-lock.json has it. tools: Debian packages with programs that unit tests ask. lab: Debian
 # packages, and Linux kernels for x86 and the other machines, unpacked into the user's cache directory and never
 # installed. docker: Docker, and the QEMU versions that docker/ describes, as images and unpacked into the same
-# directory. grub: disks with Debian and its own GRUB, made by debootstrap and kept there too. Default: all but grub.
+# directory. grub: disks with Debian and its own GRUB, made by debootstrap and kept there too. iommufd: a kernel with
+# iommufd, built from Debian's source and kept there too. Default: all but grub and iommufd.
 # It says what is missing before it installs anything; with --no-install it lists that and ends with status 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +17,8 @@ TOOLS=(systemd acl)
 PACKAGES=(
   qemu-system-x86 ovmf busybox-static kmod xz-utils zstd e2fsprogs gcc make debootstrap
 )
+# What a kernel is built with besides.
+BUILD_PACKAGES=(flex bison bc libelf-dev)
 # QEMU for the other machines, and the packages that have it: Debian 13 has split qemu-system-misc.
 declare -A PROGRAMS=(
   [qemu-system-aarch64]='qemu-system-arm'
@@ -29,7 +32,7 @@ needs=()
 for argument in "$@"; do
   case $argument in
     --no-install) install=no ;;
-    npm | tools | lab | docker | grub) needs+=("$argument") ;;
+    npm | tools | lab | docker | grub | iommufd) needs+=("$argument") ;;
     *)
       echo "setup: unknown argument $argument" >&2
       exit 2
@@ -71,7 +74,7 @@ package_of() {
 }
 
 # Prints what is missing, one per line: node_modules, kernel, machines, mtty, qemu-versions, grub-disks,
-# or the name of a Debian package.
+# iommufd, or the name of a Debian package.
 find_missing() {
   if needs npm && ! node scripts/check-node-modules.mjs >&2; then echo node_modules; fi
   if needs tools; then
@@ -79,7 +82,7 @@ find_missing() {
       is_installed "$package" || echo "$package"
     done
   fi
-  if needs lab || needs grub; then
+  if needs lab || needs grub || needs iommufd; then
     for package in "${PACKAGES[@]}"; do
       is_installed "$package" || echo "$package"
     done
@@ -94,6 +97,12 @@ find_missing() {
   fi
   if needs grub; then
     node scripts/grub-disks.mjs find || echo grub-disks
+  fi
+  if needs iommufd; then
+    for package in "${BUILD_PACKAGES[@]}"; do
+      is_installed "$package" || echo "$package"
+    done
+    node scripts/kernel.mjs find-iommufd >/dev/null || echo iommufd
   fi
   if needs docker; then
     find_docker_packages | sort -u
@@ -158,6 +167,7 @@ say 'missing here:'
 for item in "${missing[@]}"; do
   case $item in
     node_modules) say '  node_modules, by npm ci' ;;
+    iommufd) say '  a Linux kernel with iommufd, built from linux-source-6.12: some minutes' ;;
     mtty) say '  the sample driver of mediated devices, built for that kernel from Debian'\''s source' ;;
     kernel) say "  a Linux kernel for test machines: linux-image-amd64's, unpacked into $(node scripts/kernel.mjs where)" ;;
     qemu-versions) say "  QEMU 5.2, 7.2, 10.0 and 11.1: images built from docker/, unpacked into $(node scripts/qemu-versions.mjs where)" ;;
@@ -200,6 +210,11 @@ for item in "${missing[@]}"; do
     mtty)
       say 'building the sample driver of mediated devices'
       node scripts/kernel.mjs build-mtty >&2 || status=1
+      ;;
+    iommufd)
+      say 'building a kernel with iommufd; this takes some minutes'
+      update_lists_unless_known linux-source-6.12
+      node scripts/kernel.mjs build-iommufd >&2 || status=1
       ;;
     machines)
       say 'fetching the kernels of the other machines'

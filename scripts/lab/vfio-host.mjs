@@ -17,6 +17,7 @@ import { HOST_DEVICES, NVME_BYTES } from './vfio-devices.mjs';
 
 /**
  * @typedef {object} VfioHostOptions
+ * @property {import('./kernel.mjs').Kernel} [kernel] default: Debian's own, which has no iommufd
  * @property {readonly HostDeviceName[]} [devices] default: all of `HOST_DEVICES`
  * @property {readonly string[]} [args] further QEMU arguments: more devices
  * @property {readonly string[]} [modules] loaded besides those of `devices`; default `vfio-pci`
@@ -247,7 +248,7 @@ export async function bootVfioHost(options = {}) {
  * @param {VfioHostOptions} options
  */
 async function prepareShare(directory, options) {
-  const kernel = findKernel();
+  const kernel = options.kernel ?? findKernel();
   if (!kernel) throw new Error('no kernel for the host; run scripts/setup.sh');
   const keep = [process.cwd(), dirname(process.execPath), ...(options.keep ?? [])];
   const hidden = keep.filter((path) => /^\/(tmp|run|var\/tmp)\//.test(path));
