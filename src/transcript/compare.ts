@@ -100,7 +100,7 @@ export function describeMessage(msg: JsonObject): string {
 }
 
 function isSame(a: TranscriptEntry | undefined, b: TranscriptEntry | undefined): boolean {
-  if (a === undefined || b === undefined || a.dir !== b.dir) return false;
+  if (a === undefined || b === undefined || a.dir !== b.dir || a.fd !== b.fd) return false;
   return diffMessages(a.msg, b.msg).length === 0;
 }
 

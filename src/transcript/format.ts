@@ -26,6 +26,8 @@ export interface TranscriptEntry {
   /** Milliseconds since the recording began; never goes back. */
   readonly t: number;
   readonly dir: 'in' | 'out';
+  /** An open file went to QEMU along with it (SCM_RIGHTS); which one, a transcript does not hold. */
+  readonly fd?: true | undefined;
   readonly msg: JsonObject;
 }
 
@@ -115,8 +117,8 @@ export function formatHeader(header: TranscriptHeader): string {
 }
 
 /** One line, with its end. */
-export function formatEntry({ t, dir, msg }: TranscriptEntry): string {
-  return `${stringifyJson({ t, dir, msg })}\n`;
+export function formatEntry({ t, dir, fd, msg }: TranscriptEntry): string {
+  return `${stringifyJson({ t, dir, fd, msg })}\n`;
 }
 
 /**
@@ -151,11 +153,14 @@ function checkHeader(value: JsonValue): TranscriptHeader {
 
 function checkEntry(value: JsonValue): TranscriptEntry {
   if (!isJsonObject(value)) throw bad('not an object');
-  checkKeys(value, ['t', 'dir', 'msg']);
-  const { t, dir } = value;
+  checkKeys(value, ['t', 'dir', 'fd', 'msg']);
+  const { t, dir, fd } = value;
   if (typeof t !== 'number' || t < 0) throw bad('t must be a number of milliseconds, 0 or more');
   if (dir !== 'in' && dir !== 'out') throw bad('dir must be in or out');
-  return { t, dir, msg: checkMessage(dir, value.msg) };
+  const msg = checkMessage(dir, value.msg);
+  if (fd === undefined) return { t, dir, msg };
+  if (fd !== true || dir !== 'out') throw bad('fd can only be true, and stand with what went out');
+  return { t, dir, fd, msg };
 }
 
 function checkKeys(value: JsonObject, allowed: readonly string[]): void {

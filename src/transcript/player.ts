@@ -2,7 +2,7 @@ import type { Clock } from '../clock.js';
 import { QmplugError } from '../errors.js';
 import { parseJson, stringifyJson, type JsonObject, type JsonValue } from '../json.js';
 import { JsonFramer } from '../qmp/framer.js';
-import type { QmpTransport, TransportHandlers } from '../qmp/transport.js';
+import type { FileSender, QmpTransport, TransportHandlers } from '../qmp/transport.js';
 import { excerpt } from '../text.js';
 import { describeMessage, diffMessages, formatDifferences } from './compare.js';
 import { checkMessage, type Transcript, type TranscriptHeader } from './format.js';
@@ -24,6 +24,11 @@ export interface PlayerOptions {
    * recording; without one, as soon as it may.
    */
   readonly clock?: Clock | undefined;
+  /**
+   * Files that come along with commands get lost before they reach the player, as on a socket that Node reads;
+   * then it is not checked whether they come. Default false.
+   */
+  readonly losesFiles?: boolean | undefined;
 }
 
 /** A stand-in for QEMU that says what a transcript says, as long as the client does. */
@@ -52,7 +57,7 @@ export function createPlayer(
   transcript: Transcript,
   options: PlayerOptions = {},
 ): TranscriptPlayer {
-  return new Player(transcript, options.clock);
+  return new Player(transcript, options);
 }
 
 class Player implements TranscriptPlayer {
@@ -60,21 +65,36 @@ class Player implements TranscriptPlayer {
   readonly #header: TranscriptHeader;
   readonly #script: Script;
   readonly #clock: Clock | undefined;
+  readonly #losesFiles: boolean;
+  /** How files come along; only where some did, so that who has none to give does as it did. */
+  readonly files: FileSender | undefined;
   readonly #framer = new JsonFramer((text) => {
     this.#receive(text);
   });
   /** Ids of the commands received so far. */
   readonly #ids: (JsonValue | undefined)[] = [];
   #played = 0;
+  /** Whether a file came along with what is being received. */
+  #carries = false;
   #handlers: TransportHandlers | undefined;
   #state: 'open' | 'closed-by-client' | 'ended' = 'open';
   #cancelNext: (() => void) | undefined;
   #mismatch: TranscriptMismatchError | undefined;
 
-  constructor(transcript: Transcript, clock: Clock | undefined) {
+  constructor(transcript: Transcript, { clock, losesFiles = false }: PlayerOptions) {
     this.#header = transcript.header;
     this.#script = toScript(transcript);
     this.#clock = clock;
+    this.#losesFiles = losesFiles;
+    this.files = this.#script.commands.some(({ fd }) => fd)
+      ? {
+          obstacle: () => Promise.resolve(undefined),
+          send: (data) => {
+            this.#carries = true;
+            return this.send(data);
+          },
+        }
+      : undefined;
     this.address = `transcript:${transcript.header.scenario}`;
   }
 
@@ -125,14 +145,20 @@ class Player implements TranscriptPlayer {
       throw this.#differs({ message: `the client sent ${what} after the last recorded command` });
     }
     const differences = diffMessages(expected.msg, received);
+    const place = `command ${this.#ids.length + 1} (line ${expected.line})`;
     if (differences.length > 0) {
-      const place = `command ${this.#ids.length + 1} (line ${expected.line})`;
       throw this.#differs({
         message:
           `${place} should be ${describeMessage(expected.msg)}; - recorded, + sent by the client:\n` +
           formatDifferences(differences),
         line: expected.line,
       });
+    }
+    const carried = this.#carries;
+    this.#carries = false;
+    if (!this.#losesFiles && carried !== expected.fd) {
+      const message = `${place}, ${describeMessage(received)}, should come with${expected.fd ? '' : 'out'} a file descriptor`;
+      throw this.#differs({ message, line: expected.line });
     }
     this.#ids.push(received.id);
   }

@@ -25,11 +25,16 @@ export interface RecorderOptions {
 export function recordTransport(inner: QmpTransport, options: RecorderOptions): QmpTransport {
   const { clock, onEntry, onFault, beganAt = clock.now() } = options;
   let faulted = false;
+  /** Whether a file goes along with the message that begins in what is being sent. */
+  let carries = false;
 
   const observer = (dir: 'in' | 'out') => {
     const framer = new JsonFramer((text) => {
       const t = Math.round(clock.now() - beganAt);
-      onEntry({ t, dir, msg: checkMessage(dir, parseJson(text)) });
+      const msg = checkMessage(dir, parseJson(text));
+      const isCarrier = dir === 'out' && carries;
+      if (isCarrier) carries = false;
+      onEntry(isCarrier ? { t, dir, fd: true, msg } : { t, dir, msg });
     });
     return (data: Uint8Array) => {
       if (faulted) return;
@@ -43,6 +48,7 @@ export function recordTransport(inner: QmpTransport, options: RecorderOptions): 
   };
   const observeOut = observer('out');
   const observeIn = observer('in');
+  const { files } = inner;
 
   return {
     address: inner.address,
@@ -70,6 +76,16 @@ export function recordTransport(inner: QmpTransport, options: RecorderOptions): 
     resume() {
       inner.resume?.();
     },
+    ...(files && {
+      files: {
+        obstacle: () => files.obstacle(),
+        send: (data, file) => {
+          carries = true;
+          observeOut(data);
+          return files.send(data, file);
+        },
+      },
+    }),
     ...(inner.endSending === undefined ? {} : { endSending: () => inner.endSending?.() }),
   };
 }

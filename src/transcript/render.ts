@@ -27,9 +27,12 @@ export function renderTranscript({ header, entries }: Transcript): readonly stri
   ];
 }
 
-function describe({ dir, msg }: TranscriptEntry, command: TranscriptEntry | undefined): string {
+function describe({ dir, fd, msg }: TranscriptEntry, command: TranscriptEntry | undefined): string {
   const id = msg.id === undefined ? '' : `${excerpt(stringifyJson(msg.id), 20)} `;
-  if (dir === 'out') return `${id}${describeMessage(msg)}${members(msg.arguments)}`;
+  if (dir === 'out') {
+    const file = fd ? ' and a file descriptor' : '';
+    return `${id}${describeMessage(msg)}${members(msg.arguments)}${file}`;
+  }
   if (msg.QMP !== undefined) return `greeting ${shorten(msg.QMP)}`;
   if (msg.event !== undefined) return `${describeMessage(msg)}${members(msg.data)}`;
   const name = command === undefined ? '' : `${describeMessage(command.msg)}: `;

@@ -21,7 +21,8 @@ export interface ReplayedSessions {
 }
 
 /**
- * Plays a transcript to clients of a socket, session by session, until the last has ended.
+ * Plays a transcript to clients of a socket, session by session, until the last has ended. Node cannot receive the
+ * file descriptors that come along with commands, so whether they do is not checked.
  *
  * @throws {TranscriptMismatchError} a client said something else, or not everything; or the replay was ended
  * before every session was played.
@@ -32,7 +33,7 @@ export async function replaySessions(
   { clients, clock, signal }: ReplaySessionsOptions,
 ): Promise<ReplayedSessions> {
   // All of them first: a damaged transcript must not come to light in the middle.
-  const players = splitSessions(transcript).map((session) => createPlayer(session, { clock }));
+  const players = splitSessions(transcript).map((session) => createPlayer(session, { clock, losesFiles: true }));
   const waiting = clients[Symbol.asyncIterator]();
   for (const player of players) {
     const next = signal?.aborted ? { done: true as const } : await waiting.next();

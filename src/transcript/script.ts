@@ -8,6 +8,8 @@ export interface ScriptCommand {
   readonly line: number;
   readonly t: number;
   readonly msg: JsonObject;
+  /** Whether a file descriptor went along. */
+  readonly fd: boolean;
 }
 
 /** A message that QEMU sent, with what has to happen before it may be played. */
@@ -50,11 +52,11 @@ export function toScript({ entries }: Transcript): Script {
   const numbers = new Map<number, number>();
   let lastT = 0;
   let greeted = false;
-  entries.forEach(({ t, dir, msg }, index) => {
+  entries.forEach(({ t, dir, fd = false, msg }, index) => {
     const line = lineOf(index);
     if (dir === 'out') {
       numbers.set(index, commands.length);
-      commands.push({ line, t, msg });
+      commands.push({ line, t, msg, fd });
     } else {
       if (msg.QMP !== undefined) {
         if (greeted) throw bad(index, 'a second session begins here');

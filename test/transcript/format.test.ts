@@ -20,6 +20,13 @@ describe('parseTranscript', () => {
     );
   });
 
+  it('keeps which command an open file went along with', () => {
+    const entry = { ...out(0, { execute: 'getfd', id: 1 }), fd: true } as const;
+    const text = formatTranscript(transcript(entry));
+    expect(text).toContain('{"t":0,"dir":"out","fd":true,"msg":');
+    expect(parseTranscript(text).entries).toEqual([entry]);
+  });
+
   it('reads the documented example', () => {
     const text = [
       '{"qmplug":1,"qemu":"7.2.22","machine":"pseries","scenario":"unplug-refused","origin":"synthetic"}',
@@ -65,6 +72,8 @@ describe('parseTranscript', () => {
     [`${header}\n{"t":0,"dir":"in","msg":{"returns":{}}}\n`, /line 2: msg is neither/],
     [`${header}\n{"t":0,"dir":"out","msg":{"return":{}}}\n`, /line 2: msg names no command/],
     [`${header}\n{"t":0,"dir":"up","msg":{"return":{}}}\n`, /line 2: dir must be/],
+    [`${header}\n{"t":0,"dir":"in","fd":true,"msg":{"return":{}}}\n`, /line 2: fd can only be/],
+    [`${header}\n{"t":0,"dir":"out","fd":3,"msg":{"execute":"getfd"}}\n`, /line 2: fd can only be/],
     [`${header}\n{"t":-1,"dir":"in","msg":{"return":{}}}\n`, /line 2: t must be/],
     [`${header}\n{"t":"0","dir":"in","msg":{"return":{}}}\n`, /line 2: t must be/],
     [`${header}\n{"t":0,"dir":"in","msg":{"return":{}},"x":1}\n`, /unknown member "x"/],

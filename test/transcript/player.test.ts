@@ -180,6 +180,47 @@ describe('a session that says something else', () => {
   });
 });
 
+describe('a file that went along with a command', () => {
+  const getfd = { execute: 'getfd', arguments: { fdname: 'iommu' } };
+  const handover = transcript(
+    into(0, GREETING),
+    { ...out(1, { ...getfd, id: 1 }), fd: true },
+    into(2, { return: {}, id: 1 }),
+    out(3, { ...list, id: 2 }),
+    into(4, { return: [], id: 2 }),
+  );
+  const bytes = (command: JsonObject) => Buffer.from(JSON.stringify(command));
+  const FILE = { fd: 0 };
+
+  it('is taken where one was recorded, and only there', async () => {
+    const player = createPlayer(handover);
+    const client = new LineClient(player);
+    expect(await player.files?.obstacle()).toBeUndefined();
+    await player.files?.send(bytes(getfd), FILE);
+    await client.send(list);
+    await client.until(() => client.replies.length === 2);
+    player.finish();
+    expect(createPlayer(removal).files).toBeUndefined();
+  });
+
+  it('is missed where it does not come, and refused where none came', async () => {
+    const without = createPlayer(handover);
+    await without.send(bytes(getfd));
+    expect(() => without.finish()).toThrow(/line 3\), getfd, should come with a file descriptor/);
+    const twice = createPlayer(handover);
+    await twice.files?.send(bytes(getfd), FILE);
+    await twice.files?.send(bytes(list), FILE);
+    expect(() => twice.finish()).toThrow(/line 5\), qom-list, should come without a file/);
+  });
+
+  it('is taken for there where it would be lost on the way', async () => {
+    const player = createPlayer(handover, { losesFiles: true });
+    const client = new LineClient(player);
+    await client.run([getfd, list], 1);
+    player.finish();
+  });
+});
+
 describe('finish', () => {
   const finished = (player: { finish(): void }) => () => {
     player.finish();

@@ -107,4 +107,37 @@ describe('recordTransport', () => {
       expect(entries).toEqual([]);
     },
   );
+
+  it('passes open files on, and says of each message whether one went along', async () => {
+    const entries: TranscriptEntry[] = [];
+    const passed: number[] = [];
+    const end = looseEnd();
+    const recording = recordTransport(
+      {
+        ...end.transport,
+        files: {
+          obstacle: () => Promise.resolve('none here'),
+          send: async (data, { fd }) => {
+            passed.push(fd);
+            await end.transport.send(data);
+          },
+        },
+      },
+      { clock: clockAt([]), onEntry: (entry) => entries.push(entry) },
+    );
+    await recording.send(Buffer.from('{"execute":"query-pci"}'));
+    await recording.files?.send(Buffer.from('{"execute":"getfd"}'), { fd: 7 });
+    await recording.send(Buffer.from('{"execute":"closefd"}'));
+    expect(await recording.files?.obstacle()).toBe('none here');
+    expect(passed).toEqual([7]);
+    expect(end.sent).toHaveLength(3);
+    expect(entries).toEqual([
+      { t: 0, dir: 'out', msg: { execute: 'query-pci' } },
+      { t: 0, dir: 'out', fd: true, msg: { execute: 'getfd' } },
+      { t: 0, dir: 'out', msg: { execute: 'closefd' } },
+    ]);
+    expect(recordTransport(end.transport, { clock: clockAt([]), onEntry: () => undefined })).toEqual(
+      expect.not.objectContaining({ files: expect.anything() as unknown }),
+    );
+  });
 });
