@@ -10,24 +10,18 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import * as qmplug from 'qmplug';
-import { connectQmp, connectTransport } from 'qmplug/qmp';
 import * as testing from 'qmplug/testing';
 import { runScenario } from '../test/replay/run-scenario.mjs';
 import { SCENARIOS } from '../test/replay/scenarios.mjs';
 import { bootGuest } from './lab/guest.mjs';
 import { startQemu } from './lab/qemu.mjs';
 import { QEMU_VERSIONS } from './lab/qemu-versions.mjs';
-import { withStandIn } from './lab/stand-in.mjs';
+import { RecordingHost } from './lab/record-in-host.mjs';
+import { recordingStage } from './lab/recording-stage.mjs';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/qmp-transcripts');
-const STALLED_MS = 20_000;
-/** Without a message for so long the controller waits for what only an intervention brings. */
-const QUIET_MS = 300;
-/** The controller polls after 20 ms (see stillClock); the real time is as good as any. */
-const SOON_MS = 20;
 /** What runs each machine; `program` is that of a version, `binary` the installed one. */
 const PROGRAM_OF = {
   q35: {},
@@ -54,14 +48,17 @@ assert.deepEqual(strangers, [], 'no such scenario');
 
 /** How often each outcome came. @type {Map<string, number>} */
 const summary = new Map();
+const recordingHost = new RecordingHost();
 for (const version of versions) {
   for (const scenario of SCENARIOS) {
     if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;
     if (version !== undefined && scenario.not?.includes(version)) continue;
+    if (scenario.iommufd && version === undefined) continue;
     const outcome = await recordOne(scenario, version);
     summary.set(outcome, (summary.get(outcome) ?? 0) + 1);
   }
 }
+await recordingHost.close();
 console.log([...summary].map(([outcome, count]) => `${count} ${outcome}`).join(', '));
 
 /**
@@ -70,6 +67,11 @@ console.log([...summary].map(([outcome, count]) => `${count} ${outcome}`).join('
  */
 async function recordOne(scenario, version) {
   const name = version === undefined ? scenario.name : `${version} ${scenario.name}`;
+  const missing = scenario.iommufd && recordingHost.missing();
+  if (missing) {
+    console.log(`${name}: left out: ${missing}`);
+    return 'left out';
+  }
   try {
     const { path, transcript } = await record(scenario, version);
     const { outcome, text } = await keep(path, transcript);
@@ -99,90 +101,59 @@ function versionsOf(given) {
  * @param {import('./lab/qemu-versions.mjs').QemuVersion | undefined} version
  */
 async function record(scenario, version) {
-  const { machine, steps, events, leaves } = scenario;
-  const { kind = 'q35', ports = [], hotplug, args = [] } = machine;
+  const { kind = 'q35', ports = [], hotplug, args = [], guest: modules } = scenario.machine;
   const options = {
     version,
     hotplug,
     ...PROGRAM_OF[kind],
     args: [...ports.flatMap(rootPort), ...args],
   };
-  const modules = machine.guest;
+  if (scenario.iommufd) {
+    return recordingHost.withQemu(version, options, async (vm) => {
+      const recorded = await recordingHost.record(scenario.name, vm);
+      return finish(scenario, recorded, vm);
+    });
+  }
   const guest = modules ? await bootGuest({ ...options, modules }) : undefined;
   const qemu = guest?.qemu ?? (await startQemu({ ...options, paused: true }));
   try {
-    const { stage, entries, faults } = stageOf(qemu, guest, scenario.standIn);
+    const { qmpPath, qmp } = qemu;
+    const execute = (command, args) => qmp.execute(command, args);
+    const { stage, ...recorded } = recordingStage({ qmpPath, execute, guest }, scenario.standIn);
     const run = await runScenario(scenario, library, stage);
-    assert.deepEqual(faults, [], 'the session cannot be recorded');
-    assert.deepEqual(
-      run.outcomes,
-      steps.map((step) => step.yields),
-    );
-    assert.deepEqual(run.events, events);
-    assert.equal(run.hostAfter, run.hostBefore, 'the host is not as it was');
-    assert.deepEqual(await devicesIn(qemu), leaves);
-    const release = await versionOf(qemu);
-    const header = {
-      qmplug: 1,
-      qemu: release,
-      machine: kind,
-      scenario: scenario.name,
-      origin: scenario.standIn ? 'synthetic' : 'recorded',
-    };
-    const path = join(FIXTURES, release, kind, `${scenario.name}.jsonl`);
-    return { path, transcript: { header, entries } };
+    return await finish(scenario, { run, ...recorded }, qemu);
   } finally {
     await qemu.kill();
   }
 }
 
 /**
- * @param {import('./lab/qemu.mjs').Qemu} qemu
- * @param {import('./lab/guest.mjs').Guest | undefined} guest
- * @param {import('./lab/stand-in.mjs').StandIn | undefined} standIn
- * @returns {{ stage: import('../test/replay/run-scenario.mjs').Stage, entries: import('qmplug/testing').TranscriptEntry[] }}
+ * Checks that a scenario came out as it states.
+ *
+ * @param {import('../test/replay/scenario.mjs').Scenario} scenario
+ * @param {Pick<ReturnType<typeof recordingStage>, 'entries' | 'faults'> & { run: import('../test/replay/run-scenario.mjs').Run }} recorded
+ * @param {Pick<import('./lab/qemu.mjs').Qemu, 'qmp'>} qemu
  */
-function stageOf(qemu, guest, standIn) {
-  const entries = [];
-  const faults = [];
-  let heardAt = performance.now();
-  const stage = {
-    connect: async (onEvent) => {
-      const transport = await connectTransport({ kind: 'unix', path: qemu.qmpPath });
-      const seen = standIn ? withStandIn(transport, standIn) : transport;
-      return testing.recordTransport(seen, {
-        clock: { now: () => performance.now(), after: () => () => undefined },
-        onEntry: (entry) => {
-          heardAt = performance.now();
-          entries.push(entry);
-          if ('event' in entry.msg) onEvent(entry.msg);
-        },
-        onFault: (error) => faults.push(error),
-      });
-    },
-    intervene: async ({ command, arguments: args, guest: typed }) => {
-      if (command !== undefined) await qemu.qmp.execute(command, args);
-      if (typed === undefined) return;
-      const { status, output } = await guest.run(typed);
-      assert.equal(status, 0, output);
-    },
-    quiet: async () => {
-      while (performance.now() - heardAt < QUIET_MS) await delay(QUIET_MS / 10);
-    },
-    orStalled: (promise, what) => {
-      const late = new AbortController();
-      const timeout = delay(STALLED_MS, undefined, { signal: late.signal }).then(() => {
-        throw new Error(`${what} did not come within ${STALLED_MS} ms`);
-      });
-      timeout.catch(() => undefined);
-      return Promise.race([promise, timeout]).finally(() => late.abort());
-    },
-    soon: (callback) => {
-      const timer = setTimeout(callback, SOON_MS);
-      return () => clearTimeout(timer);
-    },
+async function finish(scenario, { run, entries, faults }, qemu) {
+  assert.deepEqual(faults, [], 'the session cannot be recorded');
+  assert.deepEqual(
+    run.outcomes,
+    scenario.steps.map((step) => step.yields),
+  );
+  assert.deepEqual(run.events, scenario.events);
+  assert.equal(run.hostAfter, run.hostBefore, 'the host is not as it was');
+  assert.deepEqual(await devicesIn(qemu), scenario.leaves);
+  const release = await versionOf(qemu);
+  const { kind = 'q35' } = scenario.machine;
+  const header = {
+    qmplug: 1,
+    qemu: release,
+    machine: kind,
+    scenario: scenario.name,
+    origin: scenario.standIn ? 'synthetic' : 'recorded',
   };
-  return { stage, entries, faults };
+  const path = join(FIXTURES, release, kind, `${scenario.name}.jsonl`);
+  return { path, transcript: { header, entries } };
 }
 
 /** Ports sit in slots from 2 on. @param {string} id @param {number} index */
@@ -195,7 +166,7 @@ function rootPort(id, index) {
 /**
  * Ids in the machine, as its other monitor tells them; ports apart.
  *
- * @param {import('./lab/qemu.mjs').Qemu} qemu
+ * @param {Pick<import('./lab/qemu.mjs').Qemu, 'qmp'>} qemu
  */
 async function devicesIn(qemu) {
   const entries = await qemu.qmp.execute('qom-list', { path: '/machine/peripheral' });
@@ -206,11 +177,9 @@ async function devicesIn(qemu) {
     .sort();
 }
 
-/** @param {import('./lab/qemu.mjs').Qemu} qemu */
-async function versionOf(qemu) {
-  const session = await connectQmp(qemu.otherQmpPath);
-  const { major, minor, micro } = session.version;
-  await session.close();
+/** @param {Pick<import('./lab/qemu.mjs').Qemu, 'qmp'>} qemu */
+async function versionOf({ qmp }) {
+  const { major, minor, micro } = (await qmp.execute('query-version')).qemu;
   return `${major}.${minor}.${micro}`;
 }
 

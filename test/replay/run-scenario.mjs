@@ -18,13 +18,23 @@ import { ofAttach, ofDetach, ofError, ofPreview, ofRecovery, ofStatus } from './
  * @property {<T>(promise: Promise<T>, what: string) => Promise<T>} orStalled rejects when nothing moves
  * any more and the promise is still open
  * @property {(callback: () => void) => () => void} soon calls back later, unless cancelled
+ * @property {Host} [host] a real one, where the scenario is recorded on one
+ */
+
+/**
+ * @typedef {object} Host what of the controller's surroundings is not QEMU
+ * @property {import('../../src/index.js').HostEffects} effects
+ * @property {import('../../src/index.js').Environment['liveness']} liveness
+ * @property {import('../../src/index.js').OpenVmOptions['identity']} identity of QEMU
+ * @property {() => string | Promise<string>} snapshot all that must be as it was in the end
+ * @property {() => void} stop
  */
 
 /**
  * @typedef {object} Run
  * @property {readonly (Outcome | undefined)[]} outcomes one for each step; undefined for an intervention
  * @property {readonly string[]} events
- * @property {string} hostBefore the simulated host as text; empty without one
+ * @property {string} hostBefore the host as text; empty without one
  * @property {string} hostAfter
  */
 
@@ -66,7 +76,7 @@ function stillClock(soon) {
 export async function runScenario(scenario, library, stage) {
   const events = watchEvents();
   let connected = false;
-  const host = makeHost(scenario, library);
+  const host = stage.host ?? makeHost(scenario, library);
   /** @type {Step | undefined} */
   let current;
   const vm = await stage.orStalled(
@@ -76,13 +86,10 @@ export async function runScenario(scenario, library, stage) {
         connected = true;
         return stage.connect(events.add);
       },
-      identity: { kind: 'process', ...owner(QEMU_PID) },
+      identity: host.identity,
       environment: {
         effects: host.effects,
-        liveness: {
-          self: async () => owner(QEMU_PID + 1),
-          isAlive: async () => ({ known: true, value: true }),
-        },
+        liveness: host.liveness,
         state: new library.MemoryStore(),
         runtime: new library.MemoryStore(),
         clock: stillClock(stage.soon),
@@ -122,7 +129,7 @@ export async function runScenario(scenario, library, stage) {
 
   /** @type {(Outcome | undefined)[]} */
   const outcomes = [];
-  const hostBefore = host.snapshot();
+  const hostBefore = await host.snapshot();
   for (const [index, step] of scenario.steps.entries()) {
     current = step;
     const { intervention, meanwhile } = step;
@@ -149,7 +156,7 @@ export async function runScenario(scenario, library, stage) {
   await stage.orStalled(events.waitForCount(length), `all of ${scenario.events.join(', ')}`);
   await stage.orStalled(vm.close(), 'the end of the session');
   host.stop();
-  return { outcomes, events: events.names, hostBefore, hostAfter: host.snapshot() };
+  return { outcomes, events: events.names, hostBefore, hostAfter: await host.snapshot() };
 }
 
 /**
@@ -243,26 +250,37 @@ function nameEvent({ event, data }) {
   return subject === undefined ? String(event) : `${String(event)} ${String(subject)}`;
 }
 
+/** @type {Pick<Host, 'liveness' | 'identity'>} */
+const PROCESSES = {
+  identity: { kind: 'process', ...owner(QEMU_PID) },
+  liveness: {
+    self: async () => owner(QEMU_PID + 1),
+    isAlive: async () => ({ known: true, value: true }),
+  },
+};
+
 /**
  * The host of a scenario. A controller that has no business there is stopped at the first touch.
  *
  * @param {Scenario} scenario
  * @param {Library} library
+ * @returns {Host}
  */
-function makeHost({ host: functions, mdevs: mdev }, { createWorld }) {
+function makeHost({ host: functions, mdevs: mdev, iommufd }, { createWorld }) {
   if (functions === undefined && mdev === undefined) {
     const touch = (/** @type {unknown} */ _, /** @type {string | symbol} */ method) => {
       throw new Error(`the host was touched: ${String(method)}`);
     };
     /** @type {import('../../src/index.js').HostEffects} */
     const effects = new Proxy(/** @type {any} */ ({}), { get: touch });
-    return { effects, snapshot: () => '', stop: () => undefined };
+    return { ...PROCESSES, effects, snapshot: () => '', stop: () => undefined };
   }
   const world = createWorld({
     seed: 0,
     qemu: [],
     host: {
       functions: functions ?? [],
+      ...(iommufd && { cdev: true, loadedModules: ['vfio', 'vfio_pci'] }),
       processes: [{ pid: QEMU_PID, command: 'qemu-system' }],
       ...(mdev && {
         mdevParents: { [mdev.parent]: { [mdev.type]: { capacity: 1, deviceApi: mdev.api } } },
@@ -271,7 +289,8 @@ function makeHost({ host: functions, mdevs: mdev }, { createWorld }) {
   });
   if (mdev) world.kernel.mdevs.create(mdev.parent, mdev.type, mdev.uuid);
   const stop = world.clock.automatic();
-  return { effects: world.startController().effects, snapshot: () => world.snapshot(), stop };
+  const { effects } = world.startController();
+  return { ...PROCESSES, effects, snapshot: () => world.snapshot(), stop };
 }
 
 const ignore = () => undefined;

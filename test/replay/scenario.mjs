@@ -52,6 +52,7 @@
  * @property {readonly import('../../src/testing.js').FunctionConfig[]} [host] functions of the host, which is
  * simulated while recording too; without any the host must not be touched
  * @property {MdevOfHost} [mdevs] a mediated device of that host
+ * @property {true} [iommufd] the kernel of that host has iommufd; recorded on a real one, in the nested lab
  * @property {import('../../scripts/lab/stand-in.mjs').StandIn} [standIn] plays a device that only hardware
  * has; its transcripts are synthetic
  * @property {readonly Step[]} steps

@@ -4,6 +4,7 @@ import { detachScenarios } from './detach-scenarios.mjs';
 import { foreignScenarios } from './foreign-scenarios.mjs';
 import { functionScenarios } from './function-scenarios.mjs';
 import { guestScenarios } from './guest-scenarios.mjs';
+import { iommufdScenarios } from './iommufd-scenarios.mjs';
 import { machineScenarios } from './machine-scenarios.mjs';
 import { nativeScenarios } from './native-scenarios.mjs';
 
@@ -16,4 +17,5 @@ export const SCENARIOS = [
   ...guestScenarios,
   ...nativeScenarios,
   ...machineScenarios,
+  ...iommufdScenarios,
 ];

@@ -44,6 +44,8 @@ export interface Schedule {
   readonly guest: keyof typeof GUESTS;
   readonly release: ReleaseName;
   readonly chunks: 'whole' | 'random' | 'bytes';
+  /** Whether the host has iommufd, and its nodes are QEMU's to open or have to be handed to it. Default `none`. */
+  readonly iommufd?: 'none' | 'opened' | 'handed' | undefined;
   /** How many faults strike by chance. */
   readonly faultCount: number;
   /** Faults that strike at a place of their own. */
@@ -172,4 +174,5 @@ export const anySchedule: fc.Arbitrary<Schedule> = fc.record({
   faultCount: fc.constantFrom(0, 0, 1, 2, 3),
   batches: anyBatches,
   ending: fc.constantFrom('detach', 'kill'),
+  iommufd: fc.constantFrom('none', 'none', 'opened', 'handed'),
 });

@@ -47,7 +47,8 @@ async function takeOut(settling: Settling): Promise<void> {
   const living = stage.vms.filter((vm) => vm.alive);
   if (living.length < 2 || living.some((vm) => idsIn(vm).size > 0)) return;
   checkHost(watch, hostOf(stage.world), initial);
-  for (const { process } of living) {
+  for (const { process, machine, label } of living) {
+    for (const id of machine.objects.keys()) watch.report('nothing-left', `${id} in ${label}`);
     if (process.memlock.soft === 8_388_608n) continue;
     watch.report('host-restored', `process ${process.pid} may lock ${process.memlock.soft} bytes`);
   }

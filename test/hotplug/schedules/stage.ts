@@ -66,6 +66,9 @@ export const idsOf = (target: Target): readonly string[] => {
 export const monitorsOf = (vm: 0 | 1): readonly string[] =>
   ['a', 'b', 'daemon'].map((name) => `unix:/run/vm${vm}-${name}.sock`);
 
+/** Who may open neither /dev/iommu nor the node of a device. */
+const USER = { uid: 107, gid: 107 };
+
 /** A host with three kinds of devices and two VMs with three ports each. */
 export class Stage {
   readonly world: World;
@@ -74,12 +77,16 @@ export class Stage {
 
   constructor(schedule: Schedule) {
     this.#schedule = schedule;
+    const { iommufd = 'none' } = schedule;
     this.world = createWorld({
       seed: schedule.seed,
       guest: GUESTS[schedule.guest],
       chunks: schedule.chunks,
       qemu: [],
-      host: { functions: Object.values(HOST_FUNCTIONS).flat() },
+      host: {
+        functions: Object.values(HOST_FUNCTIONS).flat(),
+        ...(iommufd === 'none' ? {} : { cdev: true, loadedModules: ['vfio', 'vfio_pci'] }),
+      },
       faults: {
         rules: schedule.rules ?? [],
         random: {
@@ -109,7 +116,10 @@ export class Stage {
     const pid = this.#vms[index]?.process.pid;
     this.#vms[index] = this.world.startVm({
       ...this.#qemu(index),
-      ...(pid === undefined ? {} : { process: { pid } }),
+      process: {
+        ...(pid === undefined ? {} : { pid }),
+        ...(this.#schedule.iommufd === 'handed' ? USER : {}),
+      },
     });
   }
 

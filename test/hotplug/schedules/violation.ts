@@ -13,7 +13,8 @@ export const INVARIANTS = {
   recovers: 'once nothing goes wrong any more, recover and detach work',
   ends: 'no command waits for ever',
   'host-restored': 'the host is as it was, byte for byte',
-  'nothing-left': 'no plan, reservation or lock stays behind',
+  'one-mapping': 'all devices of the host in a VM share one mapping of its memory',
+  'nothing-left': 'no plan, reservation, lock or iommufd object stays behind',
 } as const;
 
 export type Invariant = keyof typeof INVARIANTS;

@@ -86,12 +86,22 @@ export class Watch {
     const { planId, turn, at, kind } = boundary;
     const where = `process ${pid}: ${turn} ${kind} ${at}`;
     await this.checkReservations(where);
+    this.#checkMappings(where);
     const text = await store.read(`plans/${planId}.jsonl`);
     if (text === undefined) return;
     const { progress } = parseEntry(text, planId) as Entry;
     const holder = await this.#lockHolder(progress.plan.scope);
     if (holder !== pid) this.report('under-lock', `${where}, and the lock is ${holder ?? 'free'}`);
     if (turn === 'undo' && isCommitted(progress)) this.report('forward-only', where);
+  }
+
+  /** Each object of iommufd maps the whole memory of the VM and pins it, and so does the groups' container. */
+  #checkMappings(when: string): void {
+    for (const { machine, label } of this.#stage.vms) {
+      const vfio = machine.devices.filter(({ type }) => type.name === 'vfio-pci');
+      const ways = new Set(vfio.map(({ properties }) => properties.get('iommufd') ?? 'groups'));
+      if (ways.size > 1) this.report('one-mapping', `${when}: ${label} by ${[...ways].join()}`);
+    }
   }
 
   /** The pid with the lowest number among the living. */

@@ -1,0 +1,58 @@
+// Runs a scenario of test/replay on a real QEMU with a real host, and prints what was said, in one JSON document.
+//
+//   node record-scenario.mjs SCENARIO MONITOR OTHER-MONITOR
+import { readdir, readlink, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as qmplug from '../../dist/index.js';
+import { connectQmp } from '../../dist/qmp/index.js';
+import * as testing from '../../dist/testing.js';
+import { identifyVm } from '../../dist/vm/index.js';
+import { recordingStage } from '../../scripts/lab/recording-stage.mjs';
+import { runScenario } from '../replay/run-scenario.mjs';
+import { SCENARIOS } from '../replay/scenarios.mjs';
+
+const [name = '', qmpPath = '', otherPath = ''] = process.argv.slice(2);
+const scenario = SCENARIOS.find((each) => each.name === name);
+if (!scenario) throw new Error(`no scenario ${name}`);
+
+const { effects, liveness } = qmplug.createEnvironment();
+const other = await connectQmp(otherPath);
+const { stage, entries, faults } = recordingStage({
+  qmpPath,
+  execute: (command, args) => other.execute(command, args),
+});
+stage.host = {
+  effects,
+  liveness,
+  identity: await identifyVm(qmpPath, effects),
+  snapshot,
+  stop: () => undefined,
+};
+const run = await runScenario(scenario, { ...qmplug, ...testing }, stage);
+await other.close();
+process.stdout.write(qmplug.stringifyJson({ run, entries, faults: faults.map(String) }));
+
+/** Drivers, overrides, and the nodes of VFIO with their owners. */
+async function snapshot() {
+  const devices = '/sys/bus/pci/devices';
+  const lines = (await readdir(devices)).map(async (bdf) => {
+    const driver = await readlink(join(devices, bdf, 'driver')).catch(() => 'none');
+    const override = await readFile(join(devices, bdf, 'driver_override'), 'utf8');
+    return `${bdf} ${driver} ${override.trim()}`;
+  });
+  const nodes = [
+    '/dev/iommu',
+    ...(await nodesIn('/dev/vfio')),
+    ...(await nodesIn('/dev/vfio/devices')),
+  ];
+  const owners = nodes.map(async (node) => {
+    const { uid, gid, mode } = await stat(node);
+    return `${node} ${uid}:${gid} ${mode.toString(8)}`;
+  });
+  return (await Promise.all([...lines, ...owners])).sort().join('\n');
+}
+
+async function nodesIn(directory) {
+  const names = await readdir(directory).catch(() => []);
+  return names.filter((each) => each !== 'devices').map((each) => join(directory, each));
+}
