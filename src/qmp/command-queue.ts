@@ -70,6 +70,8 @@ export interface CommandQueueOptions {
  * caller was told meanwhile: without `oob` QEMU takes one command at a time, and sending the next
  * one early would leave it unread in a buffer with its time running.
  *
+ * A command with a file waits for the one before it that has one, and what comes after it waits too.
+ *
  * Deadlines. QEMU runs commands one after the other, so a command can only be slow once nothing
  * is ahead of it. Its deadline counts from the latest of: the moment it was sent, the last answer
  * to a command ahead of it, the deadline of the command ahead of it. So a `query-pci` sent
@@ -178,8 +180,9 @@ export class CommandQueue {
 
   #pump(): void {
     while (this.#sent.size < this.#window) {
-      const command = this.#waiting.shift();
-      if (!command) break;
+      const [command] = this.#waiting;
+      if (!command || (command.file && this.#isFileOnItsWay())) break;
+      this.#waiting.shift();
       if (command === this.#timed) this.#stopTimer();
       command.sent = true;
       const id = this.#takeId();
@@ -187,6 +190,14 @@ export class CommandQueue {
       this.#send(command.writeLine(id), command.file);
     }
     this.#startTimer();
+  }
+
+  /**
+   * QEMU keeps the file of one message until the command in it has run; the file of the next one takes its place, and
+   * the first command gets that (tcp_chr_recv, chardev/char-socket.c, 7.2-11.1; seen with 7.2.22).
+   */
+  #isFileOnItsWay(): boolean {
+    return [...this.#sent.values()].some(({ file }) => file !== undefined);
   }
 
   /** The next id that no unanswered command has. The window is far smaller than the ids are many. */

@@ -48,6 +48,22 @@ describe('commands', () => {
     expect(await second).toEqual([]);
   });
 
+  it('with a file are sent one at a time, whatever else is on its way', async () => {
+    const { peer, session } = await readySession({ files: true });
+    const file = { fd: 0 };
+    const first = session.execute('getfd', { fdname: 'a' }, { file });
+    const second = session.execute('getfd', { fdname: 'b' }, { file });
+    await settled();
+    const third = session.execute('query-name');
+    expect(peer.names).toEqual(['getfd']);
+    peer.refuse(0, 'no');
+    expect(await failure(first)).toMatchObject({ code: 'COMMAND_FAILED' });
+    expect(peer.names).toEqual(['getfd', 'getfd', 'query-name']);
+    peer.answer(1);
+    peer.answer(2, 'vm');
+    expect(await Promise.all([second, third])).toEqual([{}, 'vm']);
+  });
+
   it('get their own answers, in whatever order these come', async () => {
     const { peer, session } = await readySession();
     const replies = [session.execute('query-name'), session.execute('query-uuid')];

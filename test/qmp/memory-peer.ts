@@ -2,7 +2,7 @@ import type { ConnectError } from '../../src/errors.js';
 import type { QmpClient } from '../../src/qmp/client.js';
 import { openSession } from '../../src/qmp/connect.js';
 import type { SessionOptions } from '../../src/qmp/session-options.js';
-import type { QmpTransport, TransportHandlers } from '../../src/qmp/transport.js';
+import type { FileSender, QmpTransport, TransportHandlers } from '../../src/qmp/transport.js';
 import { FakeClock, settled } from './fake-clock.js';
 
 export interface Request {
@@ -84,12 +84,13 @@ export interface ReadySession {
 
 /** A session past its handshake; the peer's list of requests starts empty. */
 export async function readySession(
-  options: SessionOptions & { readonly oob?: boolean } = {},
+  options: SessionOptions & { readonly oob?: boolean; readonly files?: boolean } = {},
 ): Promise<ReadySession> {
-  const { oob = true, ...sessionOptions } = options;
+  const { oob = true, files = false, ...sessionOptions } = options;
   const clock = new FakeClock();
   const peer = new MemoryPeer();
-  const opening = openSession(peer.transport, { clock, ...sessionOptions });
+  const transport = files ? { ...peer.transport, files: filesOf(peer) } : peer.transport;
+  const opening = openSession(transport, { clock, ...sessionOptions });
   peer.say(oob ? GREETING : GREETING_WITHOUT_OOB);
   await settled();
   peer.answer(0);
@@ -97,6 +98,12 @@ export async function readySession(
   peer.requests.length = 0;
   return { peer, clock, session };
 }
+
+/** Files go along and come to nothing. */
+const filesOf = ({ transport }: MemoryPeer): FileSender => ({
+  obstacle: () => Promise.resolve(undefined),
+  send: (data) => transport.send(data),
+});
 
 /** How an opening fails. */
 export async function failedOpening(
