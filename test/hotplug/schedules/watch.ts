@@ -99,7 +99,7 @@ export class Watch {
   #checkMappings(when: string): void {
     for (const { machine, label } of this.#stage.vms) {
       const vfio = machine.devices.filter(({ type }) => type.name === 'vfio-pci');
-      const ways = new Set(vfio.map(({ properties }) => properties.get('iommufd') ?? 'groups'));
+      const ways = new Set(vfio.map(({ properties }) => JSON.stringify(properties.get('iommufd'))));
       if (ways.size > 1) this.report('one-mapping', `${when}: ${label} by ${[...ways].join()}`);
     }
   }
