@@ -33,7 +33,9 @@ export async function replaySessions(
   { clients, clock, signal }: ReplaySessionsOptions,
 ): Promise<ReplayedSessions> {
   // All of them first: a damaged transcript must not come to light in the middle.
-  const players = splitSessions(transcript).map((session) => createPlayer(session, { clock, losesFiles: true }));
+  const players = splitSessions(transcript).map((session) =>
+    createPlayer(session, { clock, losesFiles: true }),
+  );
   const waiting = clients[Symbol.asyncIterator]();
   for (const player of players) {
     const next = signal?.aborted ? { done: true as const } : await waiting.next();

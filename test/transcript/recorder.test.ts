@@ -136,8 +136,8 @@ describe('recordTransport', () => {
       { t: 0, dir: 'out', fd: true, msg: { execute: 'getfd' } },
       { t: 0, dir: 'out', msg: { execute: 'closefd' } },
     ]);
-    expect(recordTransport(end.transport, { clock: clockAt([]), onEntry: () => undefined })).toEqual(
-      expect.not.objectContaining({ files: expect.anything() as unknown }),
-    );
+    expect(
+      recordTransport(end.transport, { clock: clockAt([]), onEntry: () => undefined }),
+    ).toEqual(expect.not.objectContaining({ files: expect.anything() as unknown }));
   });
 });
