@@ -13,6 +13,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/{replay,qemu,lab,iommufd,grub,container}/**'],
           testTimeout: minutes(1),
+          hookTimeout: minutes(1),
         },
       },
       { test: { name: 'replay', include: ['test/replay/**/*.test.ts'], testTimeout: minutes(1) } },
