@@ -1,57 +1,12 @@
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { CHECKS, runDoctor, type Finding } from '../../src/doctor/index.js';
 import { readDocuments } from '../docs/documents.js';
-import { DEVICE, Patient, type Change } from './patient.js';
-
-/** A machine whose kernel makes no IOMMU groups, and whose processes and logs only root sees. */
-const WITHOUT_IOMMU: Change = {
-  files: {
-    '/sys/class/iommu/dmar0/type': null,
-    '/sys/firmware/acpi/tables/DMAR': null,
-    '/sys/kernel/iommu_groups/17/type': null,
-    '/sys/kernel/iommu_groups/17/reserved_regions': null,
-  },
-  tree: (tree) => {
-    tree.remove('/sys/kernel/iommu_groups');
-    tree.remove(`${tree.pathOf(DEVICE)}/iommu_group`);
-  },
-  nodes: { '/dev/vfio/vfio': null, '/dev/vfio/17': null, '/dev/iommu': null, '/dev/kvm': null },
-  denied: ['/sys/kernel/security', '/sys/module/kvm/parameters', '/proc/1/fd'],
-  request: { vm: undefined },
-};
+import { Patient } from './patient.js';
 
 const lines = (findings: readonly Finding[]) =>
   findings
     .filter(({ verdict }) => verdict !== 'ok' && verdict !== 'skip')
     .map(({ id, verdict, why, remedy }) => `${verdict} ${id}: ${why} -> ${remedy ?? ''}`);
-
-describe('on a machine without an IOMMU', () => {
-  it('says so, what to do, and what it could not see', async () => {
-    using patient = new Patient(WITHOUT_IOMMU);
-    const findings = await patient.examine({ device: undefined });
-    expect(lines(findings)).toMatchInlineSnapshot(`
-      [
-        "fail kvm.device: /dev/kvm is no device -> modprobe kvm_intel or kvm_amd; see cpu.virt",
-        "unknown kvm.ignore_msrs: read /sys/module/kvm/parameters/ignore_msrs: EACCES -> run as root",
-        "unknown kvm.report_ignored_msrs: read /sys/module/kvm/parameters/ignore_msrs: EACCES -> run as root",
-        "fail iommu.firmware.intel: the firmware has no DMAR -> switch VT-d on in the firmware",
-        "fail iommu.active: there are no IOMMU groups, so VFIO can take nothing -> set intel_iommu=on on the kernel command line, and switch VT-d on in the firmware",
-        "fail vfio.container: it is not there -> modprobe vfio; in a container, pass /dev/vfio through",
-        "unknown lockdown: read /sys/kernel/security/lockdown: EACCES -> run as root",
-      ]
-    `);
-  });
-
-  it('says of a device what is missing for it', async () => {
-    using patient = new Patient(WITHOUT_IOMMU);
-    const findings = await patient.examine({ only: ['dev'] });
-    expect(lines(findings)).toMatchInlineSnapshot(`
-      [
-        "fail dev.group: it is in no IOMMU group -> see iommu.active: switch the IOMMU on",
-      ]
-    `);
-  });
-});
 
 it('finds nothing wrong with a host on which all is well', async () => {
   using patient = new Patient();

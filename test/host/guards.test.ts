@@ -485,6 +485,10 @@ describe('device files', () => {
     tree.addChild('0000:41:00.0', 'drm/renderD129');
     tree.addProcess(90, { command: 'gnome-shell', files: ['/dev/dri/renderD129'] });
     expect(reasons(await usesOf(tree, '0000:41:00.0'))).toEqual(['warn in-use.open']);
+    const effects = denying(tree, 'list', '/proc/90/fd');
+    expect(reasons(await usesOf(tree, '0000:41:00.0', { effects }))).toEqual([
+      'warn unreadable.files',
+    ]);
   });
 });
 

@@ -57,8 +57,9 @@ export const deviceFileGuard: Guard = {
         remedy: remedyFor(path),
       });
     }
-    const isBlind = context.blindness !== undefined && nodes.some(({ level }) => level === 'block');
-    return isBlind ? [...findings, unreadable(bdf, 'files', context.blindness ?? '')] : findings;
+    if (context.blindness === undefined || nodes.length === 0) return findings;
+    const level = nodes.some((node) => node.level === 'block') ? 'block' : 'warn';
+    return [...findings, { ...unreadable(bdf, 'files', context.blindness), level }];
   },
 };
 
