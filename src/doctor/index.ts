@@ -1,4 +1,5 @@
 export type { Check, Profile, Subject } from './check.js';
+export { examineDesired } from './examine-desired.js';
 export type { Answer, Evidence, Finding, Verdict } from './finding.js';
 export { CHECKS, SUBJECTS } from './registry.js';
 export { runDoctor, type DoctorRequest } from './run-doctor.js';

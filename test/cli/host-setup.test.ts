@@ -63,6 +63,23 @@ describe('qmplug host on the directory of an image', () => {
     expect(existsSync(own)).toBe(false);
   });
 
+  it('never ends with 0 where something cannot be had, whatever else was done', async () => {
+    using home = new CliHome();
+    const root = makeImage(home);
+    const status = async (verb: string, desired: object) =>
+      (await home.run(['host', verb, write(home, desired), '--root', root])).status;
+    // An image has no devices.
+    const unmet = { early: ['0000:01:00.0'] };
+    expect(await status('plan', unmet)).toBe(3);
+    expect(await status('apply', unmet)).toBe(3);
+    expect(await status('verify', unmet)).toBe(7);
+    const both = { ...unmet, kvm: { ignoreMsrs: true } };
+    expect(await status('plan', both)).toBe(3);
+    expect(await status('apply', both)).toBe(7);
+    expect(await status('verify', both)).toBe(7);
+    expect(await status('verify', { kvm: { ignoreMsrs: true } })).toBe(0);
+  });
+
   it('refuses what is no desired state, with the place in it', async () => {
     using home = new CliHome();
     const file = write(home, { kvm: { ignoreMSRs: true } });

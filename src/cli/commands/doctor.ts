@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { compileFilter, runDoctor, type Finding, type Profile } from '../../doctor/index.js';
-import { createSetupHost } from '../../host/setup/index.js';
 import { InputError, parseSelector, type VmSnapshot } from '../../index.js';
 import type { CommandContext, RunWork } from '../command-context.js';
+import { doctorReads } from '../doctor-reads.js';
 import { EXIT } from '../exit-status.js';
 import { each, once, oneOf, text } from '../option-values.js';
 import { renderFindings } from '../render-findings.js';
@@ -99,14 +99,9 @@ async function examine(
     });
   }
   const desired = options.wanted === undefined ? undefined : readDesiredFile(options.wanted);
-  const { effects, runtime, state } = context.environment;
-  const { sysfsRoot, procRoot, devRoot } = context.settings;
-  // Beside a tree that stands in for the host, the programs of this one would tell of another.
-  const isHere = [sysfsRoot, procRoot, devRoot].every((root) => root === undefined);
-  const setup = isHere ? createSetupHost() : undefined;
   const what = { only, skip, device, profile, deep, desired };
   const checkWith = (snapshot?: VmSnapshot) =>
-    runDoctor({ effects, runtime, state, setup, ...what, vm: snapshot });
+    runDoctor({ ...doctorReads(context), ...what, vm: snapshot });
   if (vm === undefined) return checkWith();
   return withVm(vm, options, context, async (opened) => checkWith(await opened.snapshot()));
 }

@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
+import { examineDesired, type Finding } from '../../../doctor/index.js';
 import { applyHost, type ApplyResult } from '../../../host/setup/index.js';
 import type { RunWork } from '../../command-context.js';
+import { doctorReads } from '../../doctor-reads.js';
 import { EXIT } from '../../exit-status.js';
 import { once, text } from '../../option-values.js';
 import { renderSteps } from '../../render-attach.js';
+import { renderFindings } from '../../render-findings.js';
 import { toJson } from '../../to-json.js';
 import { renderItems } from './render-setup.js';
 import {
@@ -25,9 +28,17 @@ Examples:
 
 Changes what can be had and leaves the rest, which the items tell. A failure on the way undoes everything. Nothing
 is rebooted. Status 0: everything is as wanted, now or from the next boot on; 7: something is not; 3: nothing
-could be changed.
+could be changed. The doctor looks at the machine and the early devices before and after; what it finds changes no
+status.
 
-JSON: {"items":[...],"steps":[{"kind","outcome","ms"}],"needsReboot"}`;
+JSON: {"items":[...],"steps":[{"kind","outcome","ms"}],"needsReboot","notes","doctor":{"before":[...],"after":[...]}}
+"doctor" has the findings that fail or warn, and is null with --root.`;
+
+/** What the doctor finds wrong before and behind the changes. */
+interface Examined {
+  readonly before: readonly Finding[];
+  readonly after: readonly Finding[];
+}
 
 export function defineApply(host: Command, run: RunWork): Command {
   const command = host
@@ -40,11 +51,18 @@ export function defineApply(host: Command, run: RunWork): Command {
     run(async (context) => {
       const { output } = context;
       const desired = readDesiredFile(file);
+      const examine = () => examineDesired({ ...doctorReads(context), desired });
+      // Nothing of an image runs, so that there is nothing to find.
+      const before = options.root === undefined ? await examine() : undefined;
       const result = await applyHost(setupEnvironment(context, options), desired, {
         reviewed: options.plan,
       });
       const { items, steps, needsReboot, plan } = result;
-      output.result(toJson({ items, steps, needsReboot, notes: plan.notes }), () => render(result));
+      const after = before === undefined || steps.length === 0 ? before : await examine();
+      const doctor = before === undefined || after === undefined ? null : { before, after };
+      output.result(toJson({ items, steps, needsReboot, notes: plan.notes, doctor }), () =>
+        render(result, doctor),
+      );
       return statusOf(result);
     }),
   );
@@ -55,11 +73,25 @@ function statusOf({ items, steps }: ApplyResult): number {
   return steps.length === 0 ? EXIT.refused : EXIT.changesPending;
 }
 
-function render({ items, steps, needsReboot, plan }: ApplyResult): string {
+function render({ items, steps, needsReboot, plan }: ApplyResult, doctor: Examined | null): string {
   return [
     ...renderItems(items),
     ...(steps.length === 0 ? ['', 'nothing was changed'] : ['', ...renderSteps(steps)]),
     ...plan.notes.flatMap(({ text }) => ['', text]),
     ...(needsReboot ? ['', 'some of it counts from the next boot on'] : []),
+    ...renderDoctor(doctor),
   ].join('\n');
 }
+
+function renderDoctor(doctor: Examined | null): readonly string[] {
+  if (doctor === null) return [];
+  const { before, after } = doctor;
+  const still = new Set(after.map(nameOf));
+  const gone = before.map(nameOf).filter((name) => !still.has(name));
+  return [
+    ...(gone.length === 0 ? [] : ['', `the doctor finds no longer: ${gone.join(', ')}`]),
+    ...(after.length === 0 ? [] : ['', 'the doctor finds:', renderFindings(after, false)]),
+  ];
+}
+
+const nameOf = ({ id, device }: Finding) => (device === undefined ? id : `${id} ${device}`);
