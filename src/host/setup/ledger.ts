@@ -54,8 +54,11 @@ export function foldLedger(entries: readonly SetupEntry[]): Ledger {
   for (const { progress } of entries) {
     for (const [index, step] of progress.plan.steps.entries()) {
       const at = progress.steps[index];
-      // A step whose undo was refused is in the world still.
-      const isThere = at !== undefined && at.backward !== 'done' && at.forward === 'done';
+      // A step whose undo was refused is in the world still, also where a kill kept it from being noted as done.
+      const isThere =
+        at !== undefined &&
+        at.backward !== 'done' &&
+        (at.forward === 'done' || at.backward === 'failed');
       if (isThere) foldStep(draft, step, at.record, progress.plan.kind);
     }
   }

@@ -1,8 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { applyHost, readDesiredState } from '../../../src/host/setup/index.js';
-import { plan, stateOf, wantedText } from './planning.js';
+import { plan, stateOf, wantedText, type Tree } from './planning.js';
 import * as trees from './stand-ins.js';
 import { HostTree } from './tree.js';
+
+/** The kernel keeps the directory, empty. */
+const withoutGroups = (tree: Tree): Tree => ({
+  ...without(tree, '/sys/kernel/iommu_groups/'),
+  '/sys/kernel/iommu_groups': { directory: true },
+});
+
+const without = (tree: Tree, start: string): Tree =>
+  Object.fromEntries(Object.entries(tree).filter(([path]) => !path.startsWith(start)));
 
 describe('amd_iommu=on is no option', () => {
   it.each(['on', 'pt', 'strict'])('is never written for iommu.mode %s', async (mode) => {
@@ -13,6 +22,22 @@ describe('amd_iommu=on is no option', () => {
     };
     expect(wantedText(await plan(amd, { iommu: { mode } }))).not.toContain('amd_iommu');
   });
+
+  it.each(['on', 'pt', 'strict'])(
+    'is not written either where the kernel made no groups: %s',
+    async (mode) => {
+      const amd = {
+        ...without(withoutGroups(trees.debian), '/sys/firmware/acpi/'),
+        '/sys/firmware/acpi/tables/IVRS': '',
+      };
+      const made = await plan(amd, { iommu: { mode } });
+      expect(wantedText(made)).not.toContain('amd_iommu');
+      expect(made.items.find(({ id }) => id === 'iommu')).toMatchObject({
+        state: 'unmet',
+        remedy: expect.stringContaining('AMD-Vi') as string,
+      });
+    },
+  );
 
   it('is told where it is', async () => {
     const tree = { ...trees.debian, '/proc/cmdline': 'quiet amd_iommu=on\n' };
@@ -72,10 +97,7 @@ describe('integrated graphics, which kernels leave out of translation by default
 it('takes no argument for its effect: intel_iommu=on that made no groups is told', async () => {
   const words = 'quiet intel_iommu=on';
   const tree = {
-    ...Object.fromEntries(
-      Object.entries(trees.silverblue).filter(([path]) => !path.includes('/iommu_groups/')),
-    ),
-    '/sys/kernel/iommu_groups': { directory: true } as const,
+    ...withoutGroups(trees.silverblue),
     '/ostree/kargs': `${words}\n`,
     '/proc/cmdline': `${words}\n`,
   };

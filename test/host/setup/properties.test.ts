@@ -7,12 +7,15 @@ import {
   planHost,
   readDesiredState,
   rollbackHost,
+  type SetupEnvironment,
+  type SetupPlan,
 } from '../../../src/host/setup/index.js';
 import { EVERYTHING } from './planning.js';
 import * as trees from './stand-ins.js';
 import { HostTree, type TreeEntry, type TreeOptions } from './tree.js';
 
 type Tree = Readonly<Record<string, TreeEntry>>;
+type Fingerprint = Readonly<Record<string, string>>;
 
 const devices = { ...trees.pciDevice('0000:01:00.0'), ...trees.pciDevice('0000:02:00.0') };
 const extras: Tree = {
@@ -22,22 +25,24 @@ const extras: Tree = {
   '/etc/libvirt/qemu.conf': '# nothing\nuser = "qemu"\n',
 };
 
-/** A host of every backend; their programs are stand-ins. */
-const TREES: readonly (readonly [name: string, tree: Tree])[] = [
-  ['Debian', { ...trees.debian, ...extras }],
-  ['rpm-ostree', { ...trees.silverblue, ...extras }],
-  ['Fedora', { ...trees.fedora, ...extras }],
-  ['GRUB alone', { ...trees.grubOnly, ...extras }],
-  ['Pop!_OS', { ...trees.popOs, ...extras }],
-  ['systemd-boot', { ...trees.systemdBoot, ...extras }],
-  ['bootc', { ...trees.bootcHost, ...extras }],
-  ['mkinitcpio', { ...trees.arch, ...extras }],
-  ['booster', { ...trees.boosterHost, ...extras, '/etc/booster.yaml': 'network: false\n' }],
-  ['NixOS', { ...trees.nixosHost, ...extras }],
-  ['no boot loader that is known', { ...trees.unknownHost, ...extras }],
+/** A host of every backend, and an image; their programs are stand-ins. */
+const TREES: readonly (readonly [name: string, tree: Tree, options: TreeOptions])[] = [
+  ['Debian', { ...trees.debian, ...extras }, {}],
+  ['rpm-ostree', { ...trees.silverblue, ...extras }, {}],
+  ['Fedora', { ...trees.fedora, ...extras }, {}],
+  ['GRUB alone', { ...trees.grubOnly, ...extras }, {}],
+  ['Pop!_OS', { ...trees.popOs, ...extras }, {}],
+  ['systemd-boot', { ...trees.systemdBoot, ...extras }, {}],
+  ['Proxmox', { ...trees.proxmox, ...extras }, {}],
+  ['bootc', { ...trees.bootcHost, ...extras }, {}],
+  ['a bootc image', trees.bootcBuild, { isMachine: false }],
+  ['mkinitcpio', { ...trees.arch, ...extras }, {}],
+  ['booster', { ...trees.boosterHost, ...extras, '/etc/booster.yaml': 'network: false\n' }, {}],
+  ['NixOS', { ...trees.nixosHost, ...extras }, {}],
+  ['no boot loader that is known', { ...trees.unknownHost, ...extras }, {}],
 ];
 
-const anyTree = fc.constantFrom(...TREES.map(([, tree]) => tree));
+const anyTree = fc.constantFrom(...TREES.map(([, tree, options]) => ({ tree, options })));
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 const device = fc.constantFrom('0000:01:00.0', '0000:02:00.0');
@@ -67,32 +72,40 @@ const anyDesired: fc.Arbitrary<JsonValue> = fc.record({
 const RUNS = { numRuns: 5 };
 
 describe('whatever is desired, wherever', () => {
-  it.each(TREES)('takes all that can be had once, and gives it back: %s', async (_, tree) => {
-    using host = new HostTree(tree);
-    const before = host.fingerprint();
-    const environment = host.environment();
-    await applyHost(environment, readDesiredState(EVERYTHING));
-    expect((await applyHost(environment, readDesiredState(EVERYTHING))).steps).toEqual([]);
-    expect((await rollbackHost(environment)).refused).toEqual([]);
-    expect(host.fingerprint()).toEqual(before);
-  });
+  it.each(TREES)(
+    'takes all that can be had once, and gives it back: %s',
+    async (_, tree, options) => {
+      using host = new HostTree(tree);
+      const before = host.fingerprint();
+      const environment = host.environment(options);
+      await applyHost(environment, readDesiredState(EVERYTHING));
+      expect((await applyHost(environment, readDesiredState(EVERYTHING))).steps).toEqual([]);
+      expect((await rollbackHost(environment)).refused).toEqual([]);
+      expect(host.fingerprint()).toEqual(before);
+    },
+  );
 
   it('is converged by one apply, and put back byte for byte', async () => {
     await fc.assert(
-      fc.asyncProperty(anyTree, anyDesired, anyDesired, async (tree, first, second) => {
-        using host = new HostTree(tree);
-        const before = host.fingerprint();
-        const environment = host.environment();
-        await applyHost(environment, readDesiredState(first));
-        await applyHost(environment, readDesiredState(second));
-        const applied = host.fingerprint();
-        expect((await planHost(environment, readDesiredState(second))).actions).toEqual([]);
-        expect((await applyHost(environment, readDesiredState(second))).steps).toEqual([]);
-        expect(host.fingerprint()).toEqual(applied);
-        expect((await rollbackHost(environment)).refused).toEqual([]);
-        expect(host.fingerprint()).toEqual(before);
-        expect(await environment.state.list('plans')).toEqual([]);
-      }),
+      fc.asyncProperty(
+        anyTree,
+        anyDesired,
+        anyDesired,
+        async ({ tree, options }, first, second) => {
+          using host = new HostTree(tree);
+          const before = host.fingerprint();
+          const environment = host.environment(options);
+          await applyHost(environment, readDesiredState(first));
+          await applyHost(environment, readDesiredState(second));
+          const applied = host.fingerprint();
+          expect((await planHost(environment, readDesiredState(second))).actions).toEqual([]);
+          expect((await applyHost(environment, readDesiredState(second))).steps).toEqual([]);
+          expect(host.fingerprint()).toEqual(applied);
+          expect((await rollbackHost(environment)).refused).toEqual([]);
+          expect(host.fingerprint()).toEqual(before);
+          expect(await environment.state.list('plans')).toEqual([]);
+        },
+      ),
       RUNS,
     );
   }, 180_000);
@@ -110,36 +123,62 @@ describe('whatever is desired, wherever', () => {
 
   it('keeps a foreign edit, tells it, and puts the rest back', async () => {
     await fc.assert(
-      fc.asyncProperty(anyTree, anyDesired, fc.nat(), async (tree, desired, choice) => {
-        using host = new HostTree(tree);
-        const before = host.fingerprint();
-        const environment = host.environment();
-        const { plan } = await applyHost(environment, readDesiredState(desired));
-        const written = plan.steps.flatMap((step) =>
-          step.kind === 'WriteFile' ? [step.path] : [],
-        );
-        const path = written[choice % Math.max(1, written.length)];
-        if (path === undefined) return;
-        const theirs = `${host.read(path) ?? ''}# mine\n`;
-        host.put(path, theirs);
-        const { refused } = await rollbackHost(environment);
-        expect(refused.map(({ id }) => id)).toEqual([path]);
-        expect(host.read(path)).toBe(theirs);
-        const generated = /grub\.cfg|initr|menu/;
-        const after = host.fingerprint();
-        const others = (all: Readonly<Record<string, string>>) =>
-          Object.fromEntries(
-            Object.entries(all).filter(([at]) => !path.startsWith(at) && !generated.test(at)),
-          );
-        expect(others(after)).toEqual(others(before));
-        const forced = await rollbackHost(environment, { force: [path] });
-        expect(forced.restored).toEqual([path]);
-        expect((await rollbackHost(environment)).restored).toEqual([]);
-      }),
+      fc.asyncProperty(
+        anyTree,
+        anyDesired,
+        fc.nat(),
+        async ({ tree, options }, desired, choice) => {
+          using host = new HostTree(tree);
+          const before = host.fingerprint();
+          const environment = host.environment(options);
+          const { plan } = await applyHost(environment, readDesiredState(desired));
+          const path = editOne(host, before, plan, choice);
+          if (path === undefined) return;
+          await expectAllBackBut(path, host, before, environment);
+        },
+      ),
       RUNS,
     );
   }, 180_000);
 });
+
+/** Somebody adds a line to one of the files that the plan has written; undefined where it has written none. */
+function editOne(
+  host: HostTree,
+  before: Fingerprint,
+  { steps }: SetupPlan,
+  choice: number,
+): string | undefined {
+  const now = host.fingerprint();
+  const written = steps.flatMap((step) =>
+    step.kind === 'WriteFile' && now[step.path] !== before[step.path] ? [step.path] : [],
+  );
+  const path = written[choice % Math.max(1, written.length)];
+  if (path !== undefined) host.put(path, `${host.read(path) ?? ''}# mine\n`);
+  return path;
+}
+
+/** A rollback leaves that file as it is and tells it, and all others are as before; forced, it goes too. */
+async function expectAllBackBut(
+  path: string,
+  host: HostTree,
+  before: Fingerprint,
+  environment: SetupEnvironment,
+): Promise<void> {
+  const theirs = host.read(path);
+  const { refused } = await rollbackHost(environment);
+  expect(refused.map(({ id }) => id)).toEqual([path]);
+  expect(host.read(path)).toBe(theirs);
+  const generated = /grub\.cfg|initr|menu/;
+  const others = (all: Fingerprint) =>
+    Object.fromEntries(
+      Object.entries(all).filter(([at]) => !path.startsWith(at) && !generated.test(at)),
+    );
+  expect(others(host.fingerprint())).toEqual(others(before));
+  const forced = await rollbackHost(environment, { force: [path] });
+  expect(forced.restored).toEqual([path]);
+  expect((await rollbackHost(environment)).restored).toEqual([]);
+}
 
 /** Runs until the n-th boundary and never goes on, as after a SIGKILL there: false where it ended before. */
 async function isKilledAt(
@@ -206,4 +245,55 @@ describe('a kill at any step boundary', () => {
     );
     expect(boundaries).toBeGreaterThan(10);
   }, 120_000);
+
+  it('of an apply, with a foreign edit after it: each time told and kept, also where a write was not noted yet', async () => {
+    const wanted = readDesiredState({
+      kvm: { ignoreMsrs: true },
+      memlock: [{ user: 'qemu', limit: '8G' }],
+    });
+    let edits = 0;
+    for (let boundary = 1, isKilled = true; isKilled; boundary += 1) {
+      using host = new HostTree(trees.bootcBuild);
+      const before = host.fingerprint();
+      const environment = host.environment({ isMachine: false });
+      const plan = await planHost(environment, wanted);
+      isKilled = await isKilledAt(boundary, (onBoundary) =>
+        applyHost(host.environment({ isMachine: false, onBoundary }), wanted),
+      );
+      const path = editOne(host, before, plan, boundary);
+      if (path === undefined) continue;
+      edits += 1;
+      await expectAllBackBut(path, host, before, environment);
+    }
+    expect(edits).toBeGreaterThan(4);
+  }, 120_000);
+
+  it('wherever, with a foreign edit after it: told and kept, and all the rest is put back', async () => {
+    const everyFew = { ...RUNS, numRuns: 2 * RUNS.numRuns };
+    await fc.assert(
+      fc.asyncProperty(
+        anyTree,
+        anyDesired,
+        fc.integer({ min: 1, max: 40 }),
+        fc.option(fc.nat(), { nil: undefined }),
+        async ({ tree, options }, wanted, boundary, choice) => {
+          using host = new HostTree(tree);
+          const before = host.fingerprint();
+          const environment = host.environment(options);
+          const plan = await planHost(environment, readDesiredState(wanted));
+          await isKilledAt(boundary, (onBoundary) =>
+            applyHost(host.environment({ ...options, onBoundary }), readDesiredState(wanted)),
+          );
+          const path = choice === undefined ? undefined : editOne(host, before, plan, choice);
+          if (path !== undefined) {
+            await expectAllBackBut(path, host, before, environment);
+            return;
+          }
+          expect((await rollbackHost(environment)).refused).toEqual([]);
+          expect(host.fingerprint()).toEqual(before);
+        },
+      ),
+      everyFew,
+    );
+  }, 180_000);
 });
