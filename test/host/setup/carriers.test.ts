@@ -20,6 +20,18 @@ describe('the carrier follows where the module is', () => {
     );
   });
 
+  it('prints the argument for a built-in module where nothing here sets arguments', async () => {
+    const tree: Tree = {
+      ...trees.unknownHost,
+      '/usr/lib/modules/6.1.0-50-amd64/modules.builtin': 'kernel/kvm.ko\n',
+    };
+    const made = await plan(tree, { kvm: { ignoreMsrs: true } });
+    expect(made.actions).toEqual([]);
+    expect(made.notes.map(({ text }) => text).join()).toContain('kvm.ignore_msrs=1');
+    const asModule = await plan(trees.unknownHost, { kvm: { ignoreMsrs: true } });
+    expect(asModule.actions.map(({ id }) => id)).toEqual(['/etc/modprobe.d/qmplug.conf']);
+  });
+
   it('pairs ids with the modules in the initramfs', async () => {
     const { actions } = await plan(desktop, { early: [{ device: '0000:01:00.0', method: 'ids' }] });
     expect(actions.map(({ id }) => id)).toEqual(
@@ -41,6 +53,9 @@ describe('one source for each parameter', () => {
       expect(wantedText(made).match(/static_size_mb=128/g)?.length ?? 0).toBeGreaterThan(0);
       const carriers = made.actions.filter(({ wanted }) => wanted?.includes('static_size_mb'));
       expect(carriers).toHaveLength(1);
+      const isFile = carriers[0]?.kind === 'WriteFile';
+      const options = made.actions.filter(({ id }) => id.startsWith('/etc/modprobe.d/'));
+      expect(options).toHaveLength(isFile ? 1 : 0);
       expect(made.notes.find(({ item }) => item === 'kvmfr.size')?.text).toContain('carried by');
     }
   });

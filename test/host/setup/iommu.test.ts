@@ -49,9 +49,13 @@ describe('amd_iommu=on is no option', () => {
 it.each(['aarch64', 's390x', 'riscv64'])(
   'guesses no vendor argument on %s',
   async (architecture) => {
-    const made = await plan({ ...trees.debian }, { iommu: { mode: 'strict' } }, architecture);
-    expect(wantedText(made)).not.toMatch(/intel_iommu|amd_iommu/);
-    expect(wantedText(made)).toContain('iommu.strict=1');
+    for (const tree of [trees.debian, withoutGroups(trees.debian)]) {
+      const made = await plan(tree, { iommu: { mode: 'strict' } }, architecture);
+      expect(wantedText(made)).not.toMatch(/intel_iommu|amd_iommu/);
+      expect(wantedText(made)).toContain('iommu.strict=1');
+    }
+    const none = await plan(withoutGroups(trees.debian), { iommu: { mode: 'on' } }, architecture);
+    expect(stateOf(none, 'iommu')).toBe('unmet');
   },
 );
 

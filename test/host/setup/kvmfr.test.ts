@@ -8,6 +8,7 @@ import {
   type SetupPlan,
 } from '../../../src/host/setup/index.js';
 import { desktop, plan, stateOf, wantedText, type Tree } from './planning.js';
+import * as trees from './stand-ins.js';
 import { HostTree } from './tree.js';
 
 describe('the rule for kvmfr', () => {
@@ -97,6 +98,18 @@ it('a regular file at /dev/kvmfr0 is told before a VM starts on it', async () =>
   using host = new HostTree({ ...desktop, '/dev/kvmfr0': 'picture' });
   const made = await planHost(host.environment(), readDesiredState({ kvmfr: { sizesMb: [64] } }));
   expect(made.items.find(({ id }) => id === 'kvmfr.node')).toMatchObject({ state: 'conflicting' });
+});
+
+it.each([
+  ['on', '\u0006\0\0\0\u0001', true],
+  ['off', '\u0006\0\0\0\0', false],
+])('a module that is missing has to be signed with Secure Boot %s', async (_, value, isSigned) => {
+  const efivar = 'SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c';
+  const tree = { ...trees.debian, [`/sys/firmware/efi/efivars/${efivar}`]: value };
+  const made = await plan(tree, { kvmfr: { sizesMb: [64] } });
+  const item = made.items.find(({ id }) => id === 'kvmfr.module');
+  expect(item?.state).toBe('unmet');
+  expect(item?.remedy?.includes('sign it')).toBe(isSigned);
 });
 
 it('several devices are counted from 0, everywhere', async () => {
