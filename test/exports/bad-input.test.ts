@@ -502,6 +502,10 @@ const TESTING: Readonly<Record<string, Rows | string>> = {
 
 const DOCTOR: Readonly<Record<string, Rows | string>> = {
   compileFilter: { 'no such check': () => doctor.compileFilter({ only: ['frobnicate'] }) },
+  examineDesired: {
+    'no such check': () =>
+      doctor.examineDesired({ ...environment, desired: {}, skip: ['frobnicate'] }),
+  },
   runDoctor: {
     'no such check': () => doctor.runDoctor({ ...environment, skip: ['frobnicate'] }),
     'no selector': () => doctor.runDoctor({ ...environment, device: 'gpu' }),
