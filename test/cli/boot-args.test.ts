@@ -99,3 +99,15 @@ it('quotes what a shell would read otherwise', () => {
   const words = ['plain,x=0x1.0', 'a b', "it's", '$HOME', '', '*', 'a\\b', 'a;b', '"'];
   expect(shell(shellWords(words))).toEqual(words);
 });
+
+it.each([
+  ['pseries', /on pseries/],
+  ['virt', /on riscv64/],
+])('says what of %s was never seen to work, for people and for programs', async (machine, what) => {
+  const options = ['boot-args', '--machine', machine];
+  expect((await cli(options)).stderr).toMatch(/^qmplug: experimental: no guest/m);
+  const { experimental } = documentOf(await cli([...options, '--json']));
+  expect(experimental).toMatch(what);
+  const proven = documentOf(await cli(['boot-args', '--machine', 'q35', '--json']));
+  expect(proven).not.toHaveProperty('experimental');
+});

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { planBoot, type BootRequest } from '../../src/boot/index.js';
 import { connectQmp } from '../../src/qmp/connect.js';
+import { CliHome } from '../cli/run-cli.js';
 import { readVmSnapshot } from '../../src/vm/index.js';
 import { startQemu, type QemuOptions } from '../support/qemu.js';
 import { waitForNumberedBuses } from './numbered-buses.js';
@@ -112,4 +113,15 @@ describe('other machines take their plans', () => {
     expect(ports.get(first)?.mechanism).toEqual({ known: true, value: mechanism });
     for (const id of plannedIds(plan.ports)) expect(ports.get(id)?.occupants, id).toEqual([]);
   });
+});
+
+it('a pseries is said to be experimental, and what of it was never seen', async () => {
+  const binary = 'qemu-system-ppc64';
+  const unproven = 'no guest was seen to take or release a device on pseries';
+  await using qemu = await startQemu({ binary, machine: 'pseries', memoryMiB: 512, paused: true });
+  using home = new CliHome();
+  const { stdout } = await home.run(['status', qemu.qmpPath]);
+  expect(stdout).toContain(`experimental: ${unproven}`);
+  const { document } = await home.json(['status', qemu.qmpPath]);
+  expect(document).toMatchObject({ vm: { experimental: unproven } });
 });

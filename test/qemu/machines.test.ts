@@ -115,4 +115,7 @@ it('virt on riscv64: a root port gives back what its guest has no driver for', a
   const device = await bench.attach(TESTDEV, 'in-port');
   expect(device).toMatchObject({ port: 'rp0', guestPath: '02/00', guestBdf: '0000:01:00.0' });
   await bench.detach('in-port');
+  expect((await bench.home.json(['status', bench.vm])).document).toMatchObject({
+    vm: { experimental: expect.stringContaining('no guest with pciehp') as unknown },
+  });
 });
