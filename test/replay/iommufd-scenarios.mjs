@@ -96,6 +96,8 @@ export const iommufdScenarios = [
     ...LAB,
     name: 'iommufd-descriptors-undone',
     shows: 'what was handed over for a device that could not be added is taken back',
+    // 10.0 takes the device's node up first and closes it with its own end.
+    not: ['5.2', '7.2', '10.0'],
     steps: [
       {
         do: 'attach',

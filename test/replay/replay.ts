@@ -1,9 +1,15 @@
 import { expect } from 'vitest';
 import * as qmplug from '../../src/index.js';
 import { isJsonObject, parseJson, type JsonObject } from '../../src/json.js';
+import { JsonFramer } from '../../src/qmp/framer.js';
 import type { QmpTransport } from '../../src/qmp/transport.js';
 import * as testing from '../../src/testing.js';
-import { createPlayer, type Transcript, type TranscriptPlayer } from '../../src/testing.js';
+import {
+  createPlayer,
+  diffMessages,
+  type Transcript,
+  type TranscriptPlayer,
+} from '../../src/testing.js';
 import type { Alteration } from './alterations.js';
 import { runScenario, type Run, type Stage } from './run-scenario.mjs';
 import type { Scenario } from './scenario.mjs';
@@ -19,15 +25,20 @@ const IDLE_TURNS = 1_000;
 /**
  * Runs a scenario on what its transcript says, and checks that it comes out as stated.
  *
+ * @param onCommand hears each command of the controller, in order.
  * @throws {TranscriptMismatchError} where the controller said something else, or not everything.
  * @throws {Error} where the controller waits for what does not come, or the outcome is another.
  */
-export async function replay(scenario: Scenario, transcript: Transcript): Promise<void> {
+export async function replay(
+  scenario: Scenario,
+  transcript: Transcript,
+  onCommand: (command: JsonObject) => void = () => undefined,
+): Promise<void> {
   expectAnswers(transcript);
   const player = createPlayer(transcript);
   let run: Run;
   try {
-    run = await runScenario(scenario, library, stageOf(player));
+    run = await runScenario(scenario, library, stageOf(player, onCommand));
   } catch (error) {
     throw player.mismatch ?? error;
   }
@@ -59,6 +70,33 @@ export async function expectAllToFail(
   expect(count).toBeGreaterThan(0);
 }
 
+/**
+ * Replays once, and expects that each altered command would have failed in its place: up to there everything is as
+ * in the unaltered transcript, and what the player compares with its next command is what the controller sent.
+ */
+export async function expectAllToDiffer(
+  scenario: Scenario,
+  transcript: Transcript,
+  alterations: Iterable<Alteration>,
+): Promise<void> {
+  const sent: JsonObject[] = [];
+  await replay(scenario, transcript, (command) => sent.push(command));
+  const commands = [...transcript.entries.keys()].filter(
+    (index) => transcript.entries[index]?.dir === 'out',
+  );
+  expect(sent).toHaveLength(commands.length);
+  const sentAt = new Map(commands.map((index, number) => [index + 2, sent[number] ?? {}]));
+  let count = 0;
+  for (const { what, transcript: altered, line = 0 } of alterations) {
+    const expected = altered.entries[line - 2]?.msg ?? {};
+    const received = sentAt.get(line);
+    expect(received, what).toBeDefined();
+    if (diffMessages(expected, received ?? {}).length === 0) expect.fail(`${what} would replay`);
+    count += 1;
+  }
+  expect(count).toBeGreaterThan(0);
+}
+
 /** Every command has its answer, and every answer its command. */
 function expectAnswers({ entries }: Transcript): void {
   const commands = entries.filter(({ dir }) => dir === 'out');
@@ -68,13 +106,13 @@ function expectAnswers({ entries }: Transcript): void {
   expect(answers.map(({ msg }) => msg.id)).toEqual(commands.map(({ msg }) => msg.id));
 }
 
-function stageOf(player: TranscriptPlayer): Stage {
+function stageOf(player: TranscriptPlayer, onCommand: (command: JsonObject) => void): Stage {
   let messageCount = 0;
   const step = () => {
     messageCount += 1;
   };
   return {
-    connect: async (onEvent) => watchPlayer(player, step, onEvent),
+    connect: async (onEvent) => watchPlayer(player, { step, onEvent, onCommand }),
     // What others did is in the transcript.
     intervene: async () => undefined,
     async quiet() {
@@ -113,14 +151,34 @@ function stageOf(player: TranscriptPlayer): Stage {
 /** The player, which delivers a message at a time, with someone who counts and reads along. */
 function watchPlayer(
   player: TranscriptPlayer,
-  onMessage: () => void,
-  onEvent: (event: JsonObject) => void,
+  {
+    step: onMessage,
+    onEvent,
+    onCommand,
+  }: {
+    readonly step: () => void;
+    readonly onEvent: (event: JsonObject) => void;
+    readonly onCommand: (command: JsonObject) => void;
+  },
 ): QmpTransport {
+  const framer = new JsonFramer((text) => {
+    const command = parseJson(text);
+    if (isJsonObject(command)) onCommand(command);
+  });
   return {
     address: player.address,
     send(data) {
       onMessage();
+      framer.push(data);
       return player.send(data);
+    },
+    files: player.files && {
+      obstacle: () => Promise.resolve(undefined),
+      send: async (data, file) => {
+        onMessage();
+        framer.push(data);
+        await player.files?.send(data, file);
+      },
     },
     start(handlers) {
       player.start({
