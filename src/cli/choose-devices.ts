@@ -11,11 +11,11 @@ import {
 import type { CommandContext } from './command-context.js';
 import { describeCandidate } from './device-json.js';
 import { count, each, holdOwner, once, oneOf, reason, text } from './option-values.js';
-import { readRules } from './policy-rules.js';
+import { addPolicyFileOption, readRules, type RuleOptions } from './policy-rules.js';
 import { selectionHost } from './selection-host.js';
 
 /** How many devices are chosen, and which of those that match. */
-export interface PolicyOptions {
+export interface PolicyOptions extends RuleOptions {
   readonly policy?: string;
   readonly order?: readonly string[];
   readonly same?: readonly string[];
@@ -27,7 +27,6 @@ export interface PolicyOptions {
   readonly numa?: NumaMode;
   readonly pin?: string;
   readonly follow?: true;
-  readonly policyFile?: string;
   readonly yesAll?: true;
 }
 
@@ -64,7 +63,7 @@ export function addPolicyOptions(command: Command): Command {
   many('--same', 'field', 'all that are chosen share its value');
   many('--distinct', 'field', 'each that is chosen has another value');
   many('--or-else', 'selector', 'tried where the first cannot be had');
-  return command
+  return addPolicyFileOption(command)
     .option('--spread <field>', 'spread over the values of a field', once('--spread', text))
     .option('--pack <field>', 'take as few values of a field as can be', once('--pack', text))
     .option('--near <node>', 'a NUMA node of the VM; may be repeated', each('--near', count))
@@ -75,7 +74,6 @@ export function addPolicyOptions(command: Command): Command {
     )
     .option('--pin <file>', 'the device must still be the one pinned there', once('--pin', text))
     .option('--follow', 'take a pinned device where it has moved to')
-    .option('--policy-file <file>', 'rules on who may have what', once('--policy-file', text))
     .option('--yes-all', 'permit a selector that every device matches');
 }
 
@@ -86,9 +84,9 @@ export async function chooseDevices(
   options: ChoiceOptions,
   { readAll }: { readonly readAll?: boolean } = {},
 ): Promise<{ readonly resolution: Resolution; readonly tenant: Tenant | undefined }> {
-  const { effects, logger } = context.environment;
-  const { policyFile, yesAll, near: vmNodes, for: owner, allow } = options;
-  const { rules, tenant } = await readRules(effects, policyFile, owner);
+  const { logger } = context.environment;
+  const { yesAll, near: vmNodes, for: owner, allow } = options;
+  const { rules, tenant } = await readRules(context, options, owner);
   const resolution = await resolveSelector(
     { ...selectionHost(context), vmNodes },
     parseRequest(selector, { ...requestOptions(options), allow }),
@@ -99,14 +97,9 @@ export async function chooseDevices(
 }
 
 /** The choice of a command that gives what it chooses to a VM. */
-export async function choiceOf(
-  { environment }: CommandContext,
-  options: PolicyOptions,
-  owner: string | undefined,
-): Promise<DeviceChoice> {
-  const { policyFile, near, yesAll } = options;
-  const { rules } = await readRules(environment.effects, policyFile, owner);
-  return { ...requestOptions(options), rules, yesAll, nearNodes: near };
+export function choiceOf(options: PolicyOptions): DeviceChoice {
+  const { near, yesAll } = options;
+  return { ...requestOptions(options), yesAll, nearNodes: near };
 }
 
 function requestOptions({

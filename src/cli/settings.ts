@@ -9,6 +9,8 @@ export interface Settings {
   readonly devRoot: string | undefined;
   /** A pci.ids list to take instead of the host's. */
   readonly pciIds: string | undefined;
+  /** Rules on who may have what, where no option names a file. */
+  readonly policyFile: string | undefined;
 }
 
 /** An empty variable counts as unset. */
@@ -21,6 +23,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     procRoot: read('QMPLUG_PROC_ROOT'),
     devRoot: read('QMPLUG_DEV_ROOT'),
     pciIds: read('QMPLUG_PCI_IDS'),
+    policyFile: read('QMPLUG_POLICY_FILE'),
   };
 }
 

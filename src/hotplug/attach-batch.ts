@@ -65,11 +65,11 @@ export async function attachBatch(
 
 async function chooseUnits(
   session: VmSession,
-  { device, choice = {}, allow, reservedFor }: AttachBatchRequest,
+  { device, choice = {}, allow, reservedFor, rules }: AttachBatchRequest,
 ): Promise<readonly Unit[]> {
   const { effects, runtime, logger } = session.environment;
   const { identity, key } = session.link;
-  const { rules, yesAll, nearNodes, ...asked } = choice;
+  const { yesAll, nearNodes, ...asked } = choice;
   const vmPid = identity.kind === 'process' ? identity.pid : undefined;
   const resolution = await resolveSelector(
     { effects, runtime, vmPid, vmNodes: nearNodes },
@@ -81,13 +81,13 @@ async function chooseUnits(
 
 function requestOf(
   { names }: Unit,
-  { members, allow, wait }: AttachBatchRequest,
+  { members, allow, wait, rules }: AttachBatchRequest,
   ports: ReadonlyMap<string, string>,
   reservedFor: string | undefined,
 ): AttachHostDevice {
   const mine = new Set(names.flatMap((name) => ports.get(name) ?? []));
   const port = mine.size === 1 ? [...mine][0] : undefined;
-  return { device: names, members, allow, wait, reservedFor, port };
+  return { device: names, members, allow, wait, reservedFor, rules, port };
 }
 
 /**
@@ -99,21 +99,22 @@ function requestOf(
 async function planTogether(
   session: VmSession,
   units: readonly Unit[],
-  { members, allow, reservedFor }: AttachBatchRequest,
+  { members, allow, reservedFor, rules }: AttachBatchRequest,
 ): Promise<ReadonlyMap<string, string>> {
   const { hosts } = await session.namesInside();
   const coming = units.filter(({ names }) => !names.every((name) => hosts.has(name)));
   const together = coming.filter(({ kind }) => kind === 'pci').flatMap(({ names }) => names);
   const ports = new Map<string, string>();
   if (together.length > 0) {
-    const preview = await previewAttach(session, { device: together, members, allow, reservedFor });
+    const request = { device: together, members, allow, reservedFor, rules };
+    const preview = await previewAttach(session, request);
     const steps = preview.kind === 'plan' ? preview.plan.steps : [];
     for (const step of steps) {
       if (step.kind === 'AddDevice' && step.host !== undefined) ports.set(step.host, step.port);
     }
   }
   for (const { kind, names } of coming) {
-    if (kind === 'mdev') await previewAttach(session, { device: names, allow, reservedFor });
+    if (kind === 'mdev') await previewAttach(session, { device: names, allow, reservedFor, rules });
   }
   return ports;
 }

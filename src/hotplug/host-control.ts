@@ -2,7 +2,7 @@ import type { VfChange } from '../host/effects.js';
 import type { StepReport } from '../engine/index.js';
 import { InputError, RefusedError } from '../errors.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
-import { parseSelector, selectDevice } from '../host/selector/index.js';
+import { checkRules, parseSelector, selectDevice, type Rule } from '../host/selector/index.js';
 import { listVfs } from '../host/sriov.js';
 import type { HostDevice, HostSnapshot } from '../host/types.js';
 import { interfaceOf, isUnicastMac } from '../host/vf-settings.js';
@@ -25,6 +25,10 @@ export interface BindDevicesRequest {
   readonly members?: Members | undefined;
   /** Reasons that may be passed over, each by its name. */
   readonly allow?: readonly string[] | undefined;
+  /** For whom they were set aside with `host reserve`. */
+  readonly reservedFor?: string | undefined;
+  /** Rules before the default ones, asked of the devices and of all that goes with them. */
+  readonly rules?: readonly Rule[] | undefined;
 }
 
 export interface ReleaseDevicesRequest {
@@ -68,6 +72,8 @@ export interface SetVfsRequest {
   readonly count: number;
   /** Findings on the VFs that go, which may be passed over. */
   readonly allow?: readonly string[] | undefined;
+  /** Rules of a policy, asked of the physical function. */
+  readonly rules?: readonly Rule[] | undefined;
   /** What VFs are to be like, by their number from 0; set through the network interface of the PF. */
   readonly settings?: ReadonlyMap<number, VfChange> | undefined;
 }
@@ -185,10 +191,12 @@ export class HostControl {
     return this.#session.check((await this.#planVfs(request)).plan);
   }
 
-  async #planVfs({ pf, count, allow = [], settings: changes = new Map() }: SetVfsRequest) {
-    const { effects } = this.#session.environment;
+  async #planVfs(asked: SetVfsRequest) {
+    const { pf, count, allow = [], rules, settings: changes = new Map() } = asked;
+    const { effects, runtime } = this.#session.environment;
     const first = await readHostSnapshot(effects);
     const bdf = await this.#named(pf);
+    await checkRules({ effects, runtime }, [bdf], { rules, allow });
     const vfs = vfsOf(bdf, { host: first });
     const groups = [first.devices.get(bdf), ...vfs].flatMap((each) => each?.iommuGroup ?? []);
     const host = await lookCloser(effects, first, {
@@ -207,8 +215,9 @@ export class HostControl {
     return selectDevice({ effects, runtime }, device, { guarded: false });
   }
 
-  async #planBind({ devices, members = 'device', allow = [] }: BindDevicesRequest) {
-    const asking = { vmPid: undefined, scope: HOST_SCOPE, allow };
+  async #planBind(asked: BindDevicesRequest) {
+    const { devices, members = 'device', allow = [], reservedFor: owner, rules } = asked;
+    const asking = { vmPid: undefined, scope: HOST_SCOPE, owner, rules, allow };
     const { targets, drivers, host } = await resolveFunctions(
       devices,
       members,

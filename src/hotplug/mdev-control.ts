@@ -1,12 +1,18 @@
 import type { StepReport } from '../engine/index.js';
 import { InputError, RefusedError } from '../errors.js';
-import { parseSelector, selectDevice } from '../host/selector/index.js';
+import {
+  checkRules,
+  isAddress,
+  parseSelector,
+  selectDevice,
+  type Rule,
+} from '../host/selector/index.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { isMdevUuid } from '../host/mdev-name.js';
 import { listMdevs, listMdevTypes } from '../host/mdev.js';
 import { mdevUuidFor } from '../host/uuid-v5.js';
 import { readVgpu, type Vgpu } from '../host/vgpu.js';
-import type { Bdf } from '../pci/pci-address.js';
+import { toBdf, type Bdf } from '../pci/pci-address.js';
 import {
   planCreateMdev,
   planCreateVgpu,
@@ -57,6 +63,8 @@ export interface CreateMdevRequest {
   readonly type: string;
   /** Not for a vGPU of NVIDIA's, which keeps its address. */
   readonly identity?: MdevIdentity | undefined;
+  /** Rules of a policy, asked of a parent that is a PCI function. */
+  readonly rules?: readonly Rule[] | undefined;
 }
 
 export interface MdevResult {
@@ -119,8 +127,11 @@ export class MdevControl {
     const uuid = request.identity && uuidOf(request.identity);
     return this.#session.exclusively(options, async () => {
       const world = await this.#world();
+      const { effects, runtime } = this.#session.environment;
+      const { rules } = request;
       const vf = await this.#findVgpu(request.parent);
       if (vf !== undefined) {
+        await checkRules({ effects, runtime }, [vf.bdf], { rules });
         const plan = planCreateVgpu({ ...vf, type: request.type }, world);
         const steps = await this.#session.run(plan);
         const already = plan === undefined;
@@ -133,6 +144,7 @@ export class MdevControl {
       }
       const { type } = request;
       const parent = await this.#parentName(request.parent);
+      if (isAddress(parent)) await checkRules({ effects, runtime }, [toBdf(parent)], { rules });
       const plan = planCreateMdev({ parent, type, uuid }, world);
       const steps = await this.#session.run(plan);
       return { framework: 'mdev', device: uuid, already: plan === undefined, steps };

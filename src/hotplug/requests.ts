@@ -40,6 +40,8 @@ export interface AttachHostDevice extends AttachCommon {
   readonly device: string | readonly string[];
   /** For whom it was set aside with `host reserve`. */
   readonly reservedFor?: string | undefined;
+  /** Rules before the default ones, asked of the device and of all that goes with it. */
+  readonly rules?: readonly Rule[] | undefined;
   /** What goes with it; default `device`, which is the one function. */
   readonly members?: Members | undefined;
   /**
@@ -56,8 +58,6 @@ export interface DeviceChoice extends RequestOptions {
   readonly orElse?: readonly string[] | undefined;
   /** NUMA nodes of the VM, for `numa` and `numa:near`. */
   readonly nearNodes?: readonly number[] | undefined;
-  /** Rules before the default ones. */
-  readonly rules?: readonly Rule[] | undefined;
   /** Permits a selector that every device matches. */
   readonly yesAll?: boolean | undefined;
 }

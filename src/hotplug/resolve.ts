@@ -5,11 +5,13 @@ import { rememberReads } from '../host/inventory/index.js';
 import { readMdev, type Mdev } from '../host/mdev.js';
 import { exists } from '../host/reading.js';
 import {
+  checkRules,
   isAddress,
   isExplicit,
   parseSelector,
   selectCandidate,
   selectDevice,
+  type Rule,
   type SelectorRequest,
 } from '../host/selector/index.js';
 import { chooseVfioModule } from '../host/variant.js';
@@ -143,7 +145,7 @@ async function resolveHostDevice(
   environment: SelectionEnvironment,
   { identity, key }: AskingVm,
 ): Promise<ResolvedRequest> {
-  const { device, members = 'device', reservedFor } = request;
+  const { device, members = 'device', reservedFor, rules } = request;
   const route = routeOf(request);
   const { runtime, logger } = environment;
   const effects = rememberReads(environment.effects);
@@ -154,6 +156,7 @@ async function resolveHostDevice(
     const chosen = await selectCandidate({ effects, runtime, vmPid }, name, {
       scope: key,
       owner: reservedFor,
+      rules,
       allow: [...common.allow],
       logger,
     });
@@ -167,7 +170,8 @@ async function resolveHostDevice(
       remedy: 'name at least one, for example 0000:3b:00.0',
     });
   }
-  const { host, ...rest } = await lookAtFunctions(functions, members, effects, vmPid);
+  const asking = { vmPid, scope: key, rules, allow: [...common.allow] };
+  const { host, ...rest } = await lookAtFunctions(functions, members, { effects, runtime }, asking);
   return { request: { kind: 'vfio', ...rest, ...common, route }, host };
 }
 
@@ -194,6 +198,8 @@ export interface Asking {
   readonly scope: string;
   /** A name that the devices may be set aside for. */
   readonly owner?: string | undefined;
+  /** Rules before the default ones, asked of the devices and of all that goes with them. */
+  readonly rules?: readonly Rule[] | undefined;
   readonly allow: readonly string[];
 }
 
@@ -207,29 +213,37 @@ export async function resolveFunctions(
   devices: readonly string[],
   members: Members,
   environment: SelectionEnvironment,
-  { vmPid, scope, owner, allow }: Asking,
+  asking: Asking,
 ): Promise<ResolvedFunctions> {
+  const { vmPid, scope, owner, rules, allow } = asking;
   const { runtime, logger } = environment;
   const effects = rememberReads(environment.effects);
   const chosen: Bdf[] = [];
   for (const device of devices) {
     chosen.push(
-      await selectDevice({ effects, runtime, vmPid }, device, { scope, owner, allow, logger }),
+      await selectDevice({ effects, runtime, vmPid }, device, {
+        scope,
+        owner,
+        rules,
+        allow,
+        logger,
+      }),
     );
   }
-  return lookAtFunctions(chosen, members, effects, vmPid);
+  return lookAtFunctions(chosen, members, { effects, runtime }, asking);
 }
 
 /** What goes along with functions, how all of them are used, and the VFIO driver of each. */
 async function lookAtFunctions(
   chosen: readonly Bdf[],
   members: Members,
-  effects: HostEffects,
-  vmPid: number | undefined,
+  { effects, runtime }: Pick<Environment, 'effects' | 'runtime'>,
+  { vmPid, rules, allow }: Asking,
 ): Promise<ResolvedFunctions> {
   const first = await readHostSnapshot(effects);
   const expanded = chosen.flatMap((bdf) => expandMembers(first, bdf, members));
   const targets = [...new Set(expanded)].sort(compareBdf);
+  await checkRules({ effects, runtime }, targets, { rules, allow });
   const groups = targets.flatMap((target) => first.devices.get(target)?.iommuGroup ?? []);
   const host = await lookCloser(effects, first, {
     uses: targets,

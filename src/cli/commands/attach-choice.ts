@@ -12,6 +12,7 @@ import type { CommandContext } from '../command-context.js';
 import { describeError } from '../describe-error.js';
 import { plannedAttach } from '../dry-run.js';
 import { EXIT, exitStatusOf } from '../exit-status.js';
+import { readRules } from '../policy-rules.js';
 import { renderAttach, type AttachDocument } from '../render-attach.js';
 import { toJson } from '../to-json.js';
 import { withVm, type VmOptions } from '../vm-options.js';
@@ -43,9 +44,10 @@ export async function attachChoice(
   options: AttachChoiceOptions,
 ): Promise<number> {
   const { members, wait, allow, reservedFor, partial } = options;
-  const choice = await choiceOf(context, options, reservedFor);
+  const choice = choiceOf(options);
   const { policy } = parseRequest(device, { ...choice, allow });
-  const request = { device, choice, members, wait, allow, reservedFor, partial };
+  const { rules } = await readRules(context, options, reservedFor);
+  const request = { device, choice, members, wait, allow, reservedFor, rules, partial };
   const lines = await withVm(address, options, context, (vm, waiting) =>
     options.dryRun
       ? preview(vm, request)
@@ -107,10 +109,9 @@ export function batchStatus(lines: readonly Line[]): number {
 /** Whether anything is said of how to choose, beyond the one device that is named. */
 export function isChoice(options: AttachChoiceOptions, device: string | undefined): boolean {
   const { policy, order, same, distinct, spread, pack, orElse, near, numa, pin } = options;
-  const { follow, policyFile, yesAll, partial } = options;
+  const { follow, yesAll, partial } = options;
   const given = [policy, order, same, distinct, spread, pack, orElse, near, numa, pin];
-  if ([...given, follow, policyFile, yesAll, partial].some((each) => each !== undefined))
-    return true;
+  if ([...given, follow, yesAll, partial].some((each) => each !== undefined)) return true;
   return device !== undefined && parseRequest(device, {}).policy.kind !== 'one';
 }
 

@@ -7,6 +7,7 @@ import {
   type AttachWarning,
   type JsonObject,
   type RouteWish,
+  type Rule,
   type Vm,
 } from '../../index.js';
 import { addPolicyOptions, type PolicyOptions } from '../choose-devices.js';
@@ -24,6 +25,7 @@ import {
   reason,
   text,
 } from '../option-values.js';
+import { readRules } from '../policy-rules.js';
 import { renderAttach, type AttachDocument } from '../render-attach.js';
 import { toJson } from '../to-json.js';
 import { attachChoice, isChoice, refuseWithChoice } from './attach-choice.js';
@@ -136,7 +138,8 @@ export function defineAttach(program: Command, run: RunWork): Command {
           if (device === undefined) throw usage('No device is named');
           return attachChoice(context, address, device, options);
         }
-        const request = requestOf(device, options);
+        const { rules } = await readRules(context, options, options.reservedFor);
+        const request = requestOf(device, options, rules);
         const { output } = context;
         const { document, warnings, pending } = await withVm(
           address,
@@ -173,7 +176,11 @@ async function preview(vm: Vm, request: AttachRequest): Promise<Answer> {
   return { document, warnings: [], pending: undefined };
 }
 
-function requestOf(device: string | undefined, options: AttachOptions): AttachRequest {
+function requestOf(
+  device: string | undefined,
+  options: AttachOptions,
+  rules: readonly Rule[],
+): AttachRequest {
   const { device: emulate, id, members, reservedFor, port, allow, wait } = options;
   const { zpciUid: uid, zpciFid: fid } = options;
   const zpci = uid === undefined && fid === undefined ? undefined : { uid, fid };
@@ -182,7 +189,7 @@ function requestOf(device: string | undefined, options: AttachOptions): AttachRe
     if (id !== undefined) throw usage('--id is for --device: a host device has an id of its own');
     if (device === undefined) throw usage('No device is named');
     parseSelector(device);
-    return { device, members, reservedFor, route: routeOf(options), ...common };
+    return { device, members, reservedFor, rules, route: routeOf(options), ...common };
   }
   if (device !== undefined) throw usage('A host device and --device exclude each other');
   if (id === undefined) throw usage('--device needs an --id');

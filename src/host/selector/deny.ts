@@ -10,6 +10,8 @@ export interface Rule {
   readonly expression: Expression;
   /** Why; for the reader of a refusal. */
   readonly about: string;
+  /** Whether `--allow` is of no use against it: true of what a policy file denies. */
+  readonly final?: boolean | undefined;
 }
 
 export interface CompiledRule extends Rule {

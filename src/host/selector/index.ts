@@ -1,4 +1,5 @@
 export type { Candidate, CandidateSet } from './candidate.js';
+export { checkRules } from './check-rules.js';
 export { DEFAULT_RULES, systemRuleOf, type Rule } from './deny.js';
 export type { Expression } from './expression.js';
 export { FIELD_NAMES, isFlag } from './fields.js';

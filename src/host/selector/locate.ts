@@ -5,6 +5,7 @@ import type { HostEffects } from '../effects.js';
 import { isMdevUuid } from '../mdev-name.js';
 import { devicePath, isBridgeClass } from '../pci-function.js';
 import { exists, listOrNone, readAttribute } from '../reading.js';
+import type { Rule } from './deny.js';
 import { allOf, anyOf, valuesTerm, type Expression, type ListedTest } from './expression.js';
 
 type Missing = 'refuse' | 'nothing';
@@ -42,6 +43,19 @@ export async function locatePaths(
     default:
       return expression;
   }
+}
+
+/** A rule by path is about what the path leads to now. */
+export function locateRules(
+  effects: HostEffects,
+  rules: readonly Rule[],
+): Promise<readonly Rule[]> {
+  return Promise.all(
+    rules.map(async (rule) => ({
+      ...rule,
+      expression: await locatePaths(effects, rule.expression, 'nothing'),
+    })),
+  );
 }
 
 /** As for every list of values: any of those without a `!`, and none of those with one. */

@@ -2,7 +2,10 @@ import { InputError, RefusedError } from '../../errors.js';
 import type { HostEffects } from '../effects.js';
 import { hostFailure } from '../reading.js';
 import type { Rule } from './deny.js';
+import type { Expression } from './expression.js';
 import { parseShort } from './parse-short.js';
+import { identityOf } from './pin-identity.js';
+import { parsePin, type Pin } from './pin.js';
 
 /** What one tenant may have. */
 export interface Tenant {
@@ -29,12 +32,23 @@ const GROUP_OR_OTHERS_WRITE = 0o022;
  *
  *   deny   lab-card: id:10de:2204 numa:1
  *   allow  gpus: class:gpu
+ *   deny   archive: pin:/etc/qmplug/archive.pin
  *   tenant alice devices=2 groups=2: class:gpu numa:0
  *
- * @throws {RefusedError} `POLICY_FILE_UNSAFE` for a file that others than root could have written.
+ * @throws {RefusedError} `POLICY_FILE_UNSAFE` for a file, or a pin it names, that others than root could have written.
  * @throws {InputError} `SYNTAX` with the line.
  */
 export async function readPolicyFile(effects: HostEffects, path: string): Promise<PolicyFile> {
+  const text = await readSafely(effects, path);
+  const pins = new Map<string, Pin>();
+  for (const file of pinsOf(text)) {
+    pins.set(file, parsePin(await readSafely(effects, file), file));
+  }
+  return parsePolicyFile(text, path, pins);
+}
+
+/** What a rule says is worth as much as the file it was read from. */
+async function readSafely(effects: HostEffects, path: string): Promise<string> {
   try {
     const { uid, mode, kind } = await effects.stat(path);
     const why = unsafe(uid, mode, kind);
@@ -44,7 +58,7 @@ export async function readPolicyFile(effects: HostEffects, path: string): Promis
         details: { file: path, uid, mode: `0${mode.toString(8)}` },
       });
     }
-    return parsePolicyFile(await effects.read(path), path);
+    return await effects.read(path);
   } catch (error) {
     throw hostFailure(`the policy file ${path}`, error, 'HOST_UNREADABLE');
   }
@@ -56,8 +70,26 @@ function unsafe(uid: number, mode: number, kind: string): string | undefined {
   return mode & GROUP_OR_OTHERS_WRITE ? 'can be written by others than root' : undefined;
 }
 
-/** @throws {InputError} `SYNTAX` with the line. */
-export function parsePolicyFile(text: string, path: string): PolicyFile {
+const PIN = /^pin:(\/\S+)$/;
+
+/** The pins that rules name. */
+function pinsOf(text: string): readonly string[] {
+  const files = text.split('\n').flatMap((line) => {
+    const selector = LINE.exec(line.trim())?.[4] ?? '';
+    return PIN.exec(selector)?.[1] ?? [];
+  });
+  return [...new Set(files)];
+}
+
+/**
+ * @param pins what the pins say that rules name, by their paths.
+ * @throws {InputError} `SYNTAX` with the line.
+ */
+export function parsePolicyFile(
+  text: string,
+  path: string,
+  pins: ReadonlyMap<string, Pin> = new Map(),
+): PolicyFile {
   const rules: Rule[] = [];
   const tenants: Tenant[] = [];
   const ids = new Set<string>();
@@ -70,7 +102,7 @@ export function parsePolicyFile(text: string, path: string): PolicyFile {
     if (ids.has(`${action === 'tenant'}${name}`))
       throw badLine(path, index, `${name} is there twice`);
     ids.add(`${action === 'tenant'}${name}`);
-    const expression = readSelector(selector, path, index);
+    const expression = readSelector(selector, { path, index, pins });
     if (action === 'tenant') {
       const rule: Rule = {
         id: `tenant.${name}`,
@@ -83,8 +115,13 @@ export function parsePolicyFile(text: string, path: string): PolicyFile {
     }
     if (limits !== '') throw badLine(path, index, 'limits are for tenants');
     // LINE has no other actions than these.
-    const rule: Rule = { id: name, action: action as Rule['action'], expression, about: selector };
-    rules.push(rule);
+    rules.push({
+      id: name,
+      action: action as Rule['action'],
+      expression,
+      about: selector,
+      final: action === 'deny',
+    });
   });
   return { rules, tenants };
 }
@@ -102,7 +139,12 @@ function readQuota(limits: string, path: string, index: number): Tenant['quota']
   return { devices: quota.get('devices'), groups: quota.get('groups'), vfs: quota.get('vfs') };
 }
 
-function readSelector(selector: string, path: string, index: number) {
+function readSelector(
+  selector: string,
+  { path, index, pins }: { path: string; index: number; pins: ReadonlyMap<string, Pin> },
+): Expression {
+  const pin = pins.get(PIN.exec(selector)?.[1] ?? '');
+  if (pin !== undefined) return identityOf(pin);
   try {
     return parseShort(selector);
   } catch (cause) {
@@ -133,13 +175,16 @@ export function rulesFor(
           id: 'tenant.none',
           action: 'deny',
           expression: parseShort('has:kind'),
-          about: asker === undefined ? 'nobody is named by --for' : `${asker} is no tenant`,
+          about:
+            asker === undefined ? 'nobody is named as the one who asks' : `${asker} is no tenant`,
+          final: true,
         }
       : {
           id: tenant.rule.id,
           action: 'deny',
           expression: { kind: 'not', of: tenant.rule.expression },
           about: `it is outside the share of ${tenant.name}`,
+          final: true,
         };
   return [share, ...rules];
 }

@@ -26,6 +26,8 @@ export interface Rejection {
   readonly rule: string;
   /** What was seen. */
   readonly evidence: string;
+  /** Set where `--allow` is of no use: a policy file denies it. */
+  readonly final?: true;
   /** Terms that hold. */
   readonly matched: readonly string[];
   /** Terms that do not, or cannot be told. */
@@ -76,15 +78,19 @@ export function allKeptOut(text: string, kept: readonly Rejection[]): RefusedErr
     .map(({ bdf, reason, rule, evidence }) => `${bdf} is ${reason} (${rule}: ${evidence})`);
   const more = kept.length > SHOWN ? `, and ${kept.length - SHOWN} more` : '';
   return new RefusedError(code, `${text}: ${shown.join('; ')}${more}`, {
-    remedy:
-      code === 'CONFLICT'
-        ? 'detach it there, or end the reservation: qmplug host unreserve'
-        : `end that, or, knowing what that does: --allow ${first?.rule}`,
+    remedy: remedyOf(first, code),
     details: {
       selector: text,
       rejected: kept.map(({ bdf, reason, rule, evidence }) => ({ bdf, reason, rule, evidence })),
     },
   });
+}
+
+function remedyOf(first: Rejection | undefined, code: ErrorCode): string {
+  if (first?.final === true) return 'ask whoever keeps the policy file; --allow is of no use here';
+  if (code === 'CONFLICT')
+    return 'detach it there, or end the reservation: qmplug host unreserve --for OWNER';
+  return `end that, or, knowing what that does: --allow ${first?.rule}`;
 }
 
 /** More match than may; what would tell them apart is told. */

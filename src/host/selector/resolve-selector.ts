@@ -2,14 +2,13 @@ import { createHash } from 'node:crypto';
 import { RefusedError } from '../../errors.js';
 import { stringifyJson, type JsonValue } from '../../json.js';
 import { silentLogger, type Logger } from '../../logger.js';
-import type { HostEffects } from '../effects.js';
 import { rememberReads } from '../inventory/remember.js';
 import { hostFailure } from '../reading.js';
 import type { Candidate, CandidateSet } from './candidate.js';
 import { compileRules, DEFAULT_RULES, fieldsOfRules, type Rule } from './deny.js';
 import { checkExpectation } from './expect.js';
 import type { Expression } from './expression.js';
-import { locatePaths } from './locate.js';
+import { locatePaths, locateRules } from './locate.js';
 import { fieldsOf } from './match.js';
 import { formatOrderKey } from './order.js';
 import { isExplicit, matchesEverything } from './parse-selector.js';
@@ -144,7 +143,9 @@ async function prepare(
   const fields = new Set([...fieldsOfRequest(request), ...fieldsOfRules(active)]);
   const onlyFree = guarded && (options.onlyFree ?? !explicit);
   const asked = { rules: compileRules(active), scope, owner, guarded, onlyFree };
-  const isNarrow = explicit && request.pin === undefined && options.readAll !== true;
+  // A rule may be about more than the device itself: the function that a VF is of.
+  const isNarrow =
+    explicit && request.pin === undefined && options.readAll !== true && rules.length === 0;
   const read = await readCandidates(host, fields, isNarrow ? request.expression : undefined);
   const outcome = await meetPin(host, request, read);
   const set = among(among(read, options.among), outcome && new Set(outcome.names));
@@ -156,16 +157,6 @@ async function prepare(
     each.kind === 'pci' ? each.name : [],
   );
   return { ...prepared, set: await withUses(host, set, functions) };
-}
-
-/** A rule by path is about what the path leads to now. */
-function locateRules(effects: HostEffects, rules: readonly Rule[]): Promise<readonly Rule[]> {
-  return Promise.all(
-    rules.map(async (rule) => ({
-      ...rule,
-      expression: await locatePaths(effects, rule.expression, 'nothing'),
-    })),
-  );
 }
 
 async function meetPin(

@@ -115,7 +115,7 @@ function unmatched(candidate: Candidate, verdict: Verdict): Rejection {
   };
 }
 
-type Obstacle = Pick<Rejection, 'reason' | 'rule' | 'evidence'>;
+type Obstacle = Pick<Rejection, 'reason' | 'rule' | 'evidence' | 'final'>;
 
 /** What keeps a device that matches from being chosen; undefined where nothing does. */
 export function findObstacle(
@@ -125,21 +125,32 @@ export function findObstacle(
   { rules, scope, owner, guarded, onlyFree }: ResolveRules,
 ): Obstacle | undefined {
   const allowed = (id: string) => request.allow.includes(id);
-  for (const { id, action, about, matcher } of rules) {
-    const { truth } = matcher.judge(candidate, set);
-    if (truth === 'no') continue;
-    if (action === 'allow' && truth === 'yes') break;
-    // Whether a rule that forbids applies must not stay open.
-    if (action === 'deny' && !allowed(id)) {
-      const evidence = truth === 'yes' ? about : `${about}, as far as can be told`;
-      return { reason: 'denied', rule: id, evidence };
-    }
-  }
   return (
+    findDenial(candidate, rules, request.allow, set) ??
     findNumaObstacle(candidate, request, set) ??
     (guarded ? findHold(candidate, set, owner) : undefined) ??
     (onlyFree ? findOccupation(candidate, allowed, set, scope) : undefined)
   );
+}
+
+/** The rule that denies a device; undefined where none does, or one before it allows it. */
+export function findDenial(
+  candidate: Candidate,
+  rules: readonly CompiledRule[],
+  allow: readonly string[],
+  set: CandidateSet,
+): Obstacle | undefined {
+  for (const { id, action, about, final, matcher } of rules) {
+    const { truth } = matcher.judge(candidate, set);
+    if (truth === 'no') continue;
+    if (action === 'allow' && truth === 'yes') return undefined;
+    // Whether a rule that forbids applies must not stay open.
+    if (action === 'deny' && (final === true || !allow.includes(id))) {
+      const evidence = truth === 'yes' ? about : `${about}, as far as can be told`;
+      return { reason: 'denied', rule: id, evidence, ...(final === true ? { final } : {}) };
+    }
+  }
+  return undefined;
 }
 
 function findOccupation(

@@ -6,6 +6,8 @@ import {
   rulesFor,
 } from '../../../src/host/selector/policy-file.js';
 import { parseRequest } from '../../../src/host/selector/parse-selector.js';
+import type { HostEffects } from '../../../src/host/effects.js';
+import type { Rule } from '../../../src/host/selector/deny.js';
 import { resolveSelector } from '../../../src/host/selector/resolve-selector.js';
 import type { HostTree } from '../sysfs-tree.js';
 import { gpuHost } from './gpu-host.js';
@@ -167,6 +169,75 @@ describe('a policy file', () => {
     expect(await code('alice', '0000:81:00.0')).toBe('DENIED');
     expect(await code('bob', 'id:10de:2204')).toBe('DENIED');
     expect(await code(undefined, 'id:10de:2204')).toBe('DENIED');
+  });
+
+  it('is not passed over by name, neither its rules nor a share', async () => {
+    using tree = gpuHost();
+    const found = (text: string, allow: string[], rules: readonly Rule[]) =>
+      resolveSelector({ effects: tree.effects }, parseRequest(text, { allow }), { rules });
+    const rules = rulesFor(parsePolicyFile(TEXT, 'p'), undefined);
+    await expect(found('0000:81:00.0', ['lab-card'], rules)).rejects.toMatchObject({
+      code: 'DENIED',
+      remedy: expect.stringContaining('whoever keeps the policy file') as unknown,
+    });
+    const share = rulesFor(parsePolicyFile('tenant alice: numa:0\n', 'p'), 'alice');
+    await expect(found('0000:81:00.0', ['tenant.alice'], share)).rejects.toMatchObject({
+      code: 'DENIED',
+      details: { rejected: [{ rule: 'tenant.alice' }] },
+    });
+  });
+
+  it('asks of more than the device that is named', async () => {
+    using tree = gpuHost();
+    const rules = rulesFor(parsePolicyFile('deny vfs: pf-of:(driver:igb)\n', 'p'), undefined);
+    const found = resolveSelector({ effects: tree.effects }, parseRequest('0000:05:10.1', {}), {
+      rules,
+    });
+    await expect(found).rejects.toMatchObject({
+      message: expect.not.stringContaining('as far as can be told') as unknown,
+      details: { rejected: [{ rule: 'vfs' }] },
+    });
+  });
+
+  it('denies and allows what a pin names, wherever it is now', async () => {
+    using tree = gpuHost();
+    const file = await pinOf(tree, '0000:81:00.0');
+    const trusted = Object.create(tree.effects) as HostEffects;
+    trusted.stat = async (path) =>
+      path === '/p' || path === file
+        ? { kind: 'file', uid: 0, gid: 0, mode: 0o644, rdev: undefined, inode: 1n }
+        : tree.effects.stat(path);
+    const policy = (text: string): HostEffects =>
+      Object.assign(Object.create(trusted) as HostEffects, {
+        read: async (path: string) => (path === '/p' ? text : tree.effects.read(path)),
+      });
+    const chosen = async (text: string) => {
+      const rules = rulesFor(await readPolicyFile(policy(text), '/p'), undefined);
+      const request = parseRequest('id:10de:2204', { policy: 'all' });
+      const found = await resolveSelector({ effects: tree.effects }, request, { rules });
+      return found.chosen.map(({ name }) => name);
+    };
+    expect(await chosen(`deny archive: pin:${file}\n`)).toEqual(['0000:01:00.0']);
+    expect(await chosen(`allow mine: pin:${file}\ndeny rest: has:kind\n`)).toEqual([
+      '0000:81:00.0',
+    ]);
+    const others = {
+      kind: 'file',
+      uid: 1000,
+      gid: 0,
+      mode: 0o644,
+      rdev: undefined,
+      inode: 1n,
+    } as const;
+    const unsafe = policy(`deny archive: pin:${file}\n`);
+    unsafe.stat = async (path) => (path === file ? others : trusted.stat(path));
+    await expect(readPolicyFile(unsafe, '/p')).rejects.toMatchObject({
+      code: 'POLICY_FILE_UNSAFE',
+      details: { file },
+    });
+    expect(() => parsePolicyFile('deny x: pin:relative.pin\n', 'p')).toThrow(
+      expect.objectContaining({ code: 'SYNTAX' }),
+    );
   });
 
   it.each([

@@ -3,11 +3,12 @@ import { HostControl, type BindDevicesRequest, type BindResult } from '../../../
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
 import { each, once, oneOf, reason, seconds } from '../../option-values.js';
+import { addTakingOptions, readRules, type TakingOptions } from '../../policy-rules.js';
 import { renderSteps, type StepLine } from '../../render-attach.js';
 import { toJson } from '../../to-json.js';
 import { addJsonOption } from '../../vm-options.js';
 
-interface BindOptions {
+interface BindOptions extends TakingOptions {
   readonly members?: 'device' | 'slot' | 'group';
   readonly allow?: readonly string[];
   readonly dryRun?: true;
@@ -23,6 +24,7 @@ const HELP = `
 Examples:
   qmplug host bind 0000:3b:00.0
   qmplug host bind 0000:3b:00.0 0000:5e:00.0 --members group --dry-run
+  qmplug host bind 'class:gpu numa:0' --policy-file /etc/qmplug/policy --reserved-for training
 
 All or none. They stay bound until host release or a reboot, and any VM may have them: one that is started
 with them, or by attach, which then finds them ready. What is bound so already is a success.
@@ -47,17 +49,20 @@ export function defineHostBind(host: Command, run: RunWork): Command {
     )
     .option('--timeout <s>', 'seconds to wait for others (default: 15)', once('--timeout', seconds))
     .addHelpText('after', HELP);
-  return addJsonOption(command).action((devices: readonly string[], options: BindOptions) =>
-    run(async ({ environment, output, signal }) => {
-      const { members, allow, dryRun, timeout: timeoutMs } = options;
-      const control = new HostControl(environment);
-      const request = { devices, members, allow };
-      const document = dryRun
-        ? await preview(control, request)
-        : await control.bind(request, { timeoutMs, signal });
-      output.result(toJson(document), () => renderBind(document));
-      return EXIT.done;
-    }),
+  return addJsonOption(addTakingOptions(command)).action(
+    (devices: readonly string[], options: BindOptions) =>
+      run(async (context) => {
+        const { environment, output, signal } = context;
+        const { members, allow, reservedFor, dryRun, timeout: timeoutMs } = options;
+        const control = new HostControl(environment);
+        const { rules } = await readRules(context, options, reservedFor);
+        const request = { devices, members, allow, reservedFor, rules };
+        const document = dryRun
+          ? await preview(control, request)
+          : await control.bind(request, { timeoutMs, signal });
+        output.result(toJson(document), () => renderBind(document));
+        return EXIT.done;
+      }),
   );
 }
 

@@ -10,11 +10,12 @@ import {
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
 import { once, text } from '../../option-values.js';
+import { addTakingOptions, readRules, type TakingOptions } from '../../policy-rules.js';
 import { renderSteps } from '../../render-attach.js';
 import { toJson } from '../../to-json.js';
 import { addJsonOption } from '../../vm-options.js';
 
-interface CreateOptions {
+interface CreateOptions extends TakingOptions {
   readonly uuid?: string;
   readonly vm?: string;
   readonly name?: string;
@@ -55,17 +56,25 @@ export function defineHostMdev(host: Command, run: RunWork): Command {
     ),
   );
   addJsonOption(
-    mdev
-      .command('create')
-      .description('Makes a mediated device, or makes a virtual function a vGPU.')
-      .argument('<parent>', 'its parent, or the virtual function')
-      .argument('<type>', 'as list names it')
-      .option('--uuid <uuid>', 'its UUID', once('--uuid', text))
-      .option('--vm <name>', 'the VM it is for: with --name, instead of a UUID', once('--vm', text))
-      .option('--name <name>', 'its name in that VM', once('--name', text)),
+    addTakingOptions(
+      mdev
+        .command('create')
+        .description('Makes a mediated device, or makes a virtual function a vGPU.')
+        .argument('<parent>', 'its parent, or the virtual function')
+        .argument('<type>', 'as list names it')
+        .option('--uuid <uuid>', 'its UUID', once('--uuid', text))
+        .option(
+          '--vm <name>',
+          'the VM it is for: with --name, instead of a UUID',
+          once('--vm', text),
+        )
+        .option('--name <name>', 'its name in that VM', once('--name', text)),
+    ),
   ).action((parent: string, type: string, options: CreateOptions) =>
-    run(async ({ environment, output, signal }) => {
-      const request = { parent, type, identity: identityOf(options) };
+    run(async (context) => {
+      const { environment, output, signal } = context;
+      const { rules } = await readRules(context, options, options.reservedFor);
+      const request = { parent, type, identity: identityOf(options), rules };
       const result = await new MdevControl(environment).create(request, { signal });
       const { steps, ...made } = result;
       output.result(toJson({ mdev: made, steps }), () =>

@@ -9,12 +9,13 @@ import {
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
 import { count, each, once, reason, seconds } from '../../option-values.js';
+import { addTakingOptions, readRules, type TakingOptions } from '../../policy-rules.js';
 import { renderSteps, type StepLine } from '../../render-attach.js';
 import { toJson } from '../../to-json.js';
 import { vfMac, vfSpoofCheck, vfTrust, vfVlan, type VfSetting } from '../../vf-options.js';
 import { addJsonOption } from '../../vm-options.js';
 
-interface VfsOptions {
+interface VfsOptions extends TakingOptions {
   readonly allow?: readonly string[];
   readonly dryRun?: true;
   readonly timeout?: number;
@@ -67,17 +68,20 @@ export function defineHostVfs(host: Command, run: RunWork): Command {
     )
     .option('--timeout <s>', 'seconds to wait for others (default: 15)', once('--timeout', seconds))
     .addHelpText('after', HELP);
-  return addJsonOption(command).action((pf: string, vfCount: number, options: VfsOptions) =>
-    run(async ({ environment, output, signal }) => {
-      const { allow, dryRun, timeout: timeoutMs } = options;
-      const control = new HostControl(environment);
-      const request = { pf, count: vfCount, allow, settings: settingsOf(options) };
-      const document = dryRun
-        ? await preview(control, request)
-        : await control.setVfs(request, { timeoutMs, signal });
-      output.result(toJson(document), () => renderVfs(document));
-      return EXIT.done;
-    }),
+  return addJsonOption(addTakingOptions(command)).action(
+    (pf: string, vfCount: number, options: VfsOptions) =>
+      run(async (context) => {
+        const { environment, output, signal } = context;
+        const { rules } = await readRules(context, options, options.reservedFor);
+        const { allow, dryRun, timeout: timeoutMs } = options;
+        const control = new HostControl(environment);
+        const request = { pf, count: vfCount, allow, rules, settings: settingsOf(options) };
+        const document = dryRun
+          ? await preview(control, request)
+          : await control.setVfs(request, { timeoutMs, signal });
+        output.result(toJson(document), () => renderVfs(document));
+        return EXIT.done;
+      }),
   );
 }
 
