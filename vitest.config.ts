@@ -1,8 +1,10 @@
-import { totalmem } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const minutes = (count: number) => count * 60_000;
 const gibibytes = (count: number) => count * 2 ** 30;
+/** Left alone, vitest keeps one processor free: of two, half. */
+const everyProcessor = availableParallelism();
 
 export default defineConfig({
   test: {
@@ -14,9 +16,17 @@ export default defineConfig({
           exclude: ['test/{replay,qemu,lab,iommufd,grub,container}/**'],
           testTimeout: minutes(1),
           hookTimeout: minutes(1),
+          maxWorkers: everyProcessor,
         },
       },
-      { test: { name: 'replay', include: ['test/replay/**/*.test.ts'], testTimeout: minutes(1) } },
+      {
+        test: {
+          name: 'replay',
+          include: ['test/replay/**/*.test.ts'],
+          testTimeout: minutes(1),
+          maxWorkers: everyProcessor,
+        },
+      },
       {
         test: {
           name: 'qemu',
