@@ -54,13 +54,28 @@ export class VirtualClock implements Clock {
       serial: this.#serial++,
       callback,
     };
-    const place = this.#timers.findIndex((other) => other.atMs > timer.atMs);
-    this.#timers.splice(place === -1 ? this.#timers.length : place, 0, timer);
+    this.#timers.splice(this.#placeOf(timer), 0, timer);
     this.#onTimer?.();
     return () => {
-      const index = this.#timers.indexOf(timer);
-      if (index !== -1) this.#timers.splice(index, 1);
+      const index = this.#placeOf(timer);
+      if (this.#timers[index] === timer) this.#timers.splice(index, 1);
     };
+  }
+
+  /** Where it is, or belongs, in the order in which they fire; bytes on their way are thousands of timers. */
+  #placeOf({ atMs, serial }: Timer): number {
+    let low = 0;
+    let high = this.#timers.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const other = this.#timers[middle];
+      const isBefore =
+        other !== undefined &&
+        (other.atMs < atMs || (other.atMs === atMs && other.serial < serial));
+      if (isBefore) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** Timers that have not fired yet. */
