@@ -20,13 +20,18 @@ describe.each(MATRIX)('QEMU %s with %s hot-plug and its simulation', (version, h
     const seeds = Array.from({ length: BATCHES }, (_, index) => `${version} ${hotplug} ${index}`);
     console.log(`seeds: ${version} ${hotplug} 0 to ${BATCHES - 1}`);
     const differences: string[] = [];
+    let compared = 0;
     const work = async () => {
       for (let seed = seeds.shift(); seed !== undefined; seed = seeds.shift()) {
         const batch = { version, config, seed, sequences: SEQUENCES, length: LENGTH };
-        differences.push(...(await compareBatch(batch)));
+        const result = await compareBatch(batch);
+        compared += result.sequences;
+        differences.push(...result.differences);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
+    console.log(`${compared} sequences of ${LENGTH} commands compared`);
     expect(differences).toEqual([]);
+    expect(compared).toBe(BATCHES * SEQUENCES);
   });
 });

@@ -11,7 +11,7 @@ import {
   type Seen,
   type Step,
 } from './agreement.js';
-import { comparablePci, objects, read, sorted } from './device-tree.js';
+import { comparablePci, peripherals, sorted } from './device-tree.js';
 import type { QemuVersion } from './qemu.js';
 import { randomSteps } from './random-steps.js';
 
@@ -29,19 +29,55 @@ export interface Batch {
   readonly length: number;
 }
 
-/** Runs a batch on both. @returns what was not the same, in words; empty when all was */
-export async function compareBatch(batch: Batch): Promise<readonly string[]> {
+/** How many sequences were compared, and what was not the same, in words. */
+export interface Compared {
+  readonly sequences: number;
+  readonly differences: readonly string[];
+}
+
+/**
+ * Runs a batch on pairs of machines: a further one where a sequence could not be undone for the next, or has
+ * come out differently.
+ *
+ * @param compareFrom compares the sequences of a batch from the given one on, on a pair of its own
+ */
+export async function inParts(
+  batch: Batch,
+  compareFrom: (from: number) => Promise<Compared>,
+): Promise<Compared> {
+  const differences: string[] = [];
+  let sequences = 0;
+  while (sequences < batch.sequences && differences.length < ENOUGH) {
+    const part = await compareFrom(sequences);
+    sequences += part.sequences;
+    differences.push(...part.differences);
+  }
+  return { sequences, differences };
+}
+
+/** What differs once does so often. */
+const ENOUGH = 5;
+
+/** Runs a batch on both. */
+export async function compareBatch(batch: Batch): Promise<Compared> {
   const config: QemuConfig = { release: RELEASE_OF[batch.version], ...batch.config };
-  return onReal(
-    config,
-    (real) => onSimulated(config, (simulated) => compareSequences(batch, real, simulated)),
-    batch.version,
+  return inParts(batch, (from) =>
+    onReal(
+      config,
+      (real) => onSimulated(config, (simulated) => compareFrom(from, batch, real, simulated)),
+      batch.version,
+    ),
   );
 }
 
-async function compareSequences(batch: Batch, real: Peer, simulated: Peer) {
+async function compareFrom(
+  from: number,
+  batch: Batch,
+  real: Peer,
+  simulated: Peer,
+): Promise<Compared> {
   const cold = await peripherals(real);
-  for (let index = 0; index < batch.sequences; index += 1) {
+  for (let index = from; index < batch.sequences; index += 1) {
     const name = `${batch.seed} sequence ${index}`;
     const steps = randomSteps(new Random(name), batch.length, { running: false });
     const differences = await compareSteps(real, simulated, steps);
@@ -49,11 +85,13 @@ async function compareSequences(batch: Batch, real: Peer, simulated: Peer) {
       const left = (await peripherals(real)).filter((path) => !cold.includes(path));
       differences.push(...(await compareSteps(real, simulated, cleaning(left))));
     }
-    if (differences.length > 0) return differences.map((difference) => `${name}: ${difference}`);
+    const named = differences.map((difference) => `${name}: ${difference}`);
     // What does not go would be in the way of the next sequence, and of its reader.
-    if ((await peripherals(real)).length !== cold.length) break;
+    if (named.length > 0 || (await peripherals(real)).length !== cold.length) {
+      return { sequences: index - from + 1, differences: named };
+    }
   }
-  return [];
+  return { sequences: batch.sequences - from, differences: [] };
 }
 
 const cleaning = (paths: readonly string[]): readonly Step[] => [
@@ -64,18 +102,6 @@ const cleaning = (paths: readonly string[]): readonly Step[] => [
   ['object-del', { id: 'r0' }],
   ['object-del', { id: 'r1' }],
 ];
-
-async function peripherals(peer: Peer): Promise<readonly string[]> {
-  const paths: string[] = [];
-  for (const container of ['/machine/peripheral', '/machine/peripheral-anon']) {
-    for (const { name, type } of objects(await read(peer, 'qom-list', { path: container }))) {
-      if (typeof name === 'string' && typeof type === 'string' && type.startsWith('child<')) {
-        paths.push(`${container}/${name}`);
-      }
-    }
-  }
-  return paths;
-}
 
 async function compareSteps(real: Peer, simulated: Peer, steps: readonly Step[]) {
   const [told, given] = await Promise.all([runSteps(real, steps), runSteps(simulated, steps)]);
@@ -98,7 +124,7 @@ function differencesOf(real: Seen, simulated: Seen): string[] {
 }
 
 /** Lists in an order of their own, and query-pci without what may differ. */
-function comparableReply([command]: Step, reply: Reply | undefined): JsonValue {
+export function comparableReply([command]: Step, reply: Reply | undefined): JsonValue {
   if (reply === undefined) return 'no reply';
   if ('error' in reply) return { ...reply.error };
   if (command === 'qom-list') return sorted(reply.return);
@@ -106,7 +132,7 @@ function comparableReply([command]: Step, reply: Reply | undefined): JsonValue {
 }
 
 /** The path to the first place where two values part, with both. */
-function firstDifference(real: unknown, simulated: unknown, path = ''): string {
+export function firstDifference(real: unknown, simulated: unknown, path = ''): string {
   if (isContainer(real) && isContainer(simulated)) {
     for (const key of new Set([...Object.keys(real), ...Object.keys(simulated)])) {
       if (isDeepStrictEqual(real[key], simulated[key])) continue;
@@ -120,6 +146,6 @@ function isContainer(value: unknown): value is Record<string, unknown> {
   return Array.isArray(value) || isJsonObject(value as JsonValue);
 }
 
-function show(value: unknown): string {
+export function show(value: unknown): string {
   return value === undefined ? 'nothing' : stringifyJson(value as JsonValue);
 }

@@ -15,6 +15,19 @@ export async function read(
 export const objects = (value: JsonValue): readonly JsonObject[] =>
   Array.isArray(value) ? (value as readonly JsonValue[]).filter((item) => isJsonObject(item)) : [];
 
+/** Paths of everything that was plugged in, cold or hot. */
+export async function peripherals(peer: Peer): Promise<readonly string[]> {
+  const paths: string[] = [];
+  for (const container of ['/machine/peripheral', '/machine/peripheral-anon']) {
+    for (const { name, type } of objects(await read(peer, 'qom-list', { path: container }))) {
+      if (typeof name === 'string' && typeof type === 'string' && type.startsWith('child<')) {
+        paths.push(`${container}/${name}`);
+      }
+    }
+  }
+  return paths;
+}
+
 /** Peripherals, what hangs on each bus, and query-pci without what may differ. */
 export async function readTree(peer: Peer): Promise<JsonValue> {
   const tree: Record<string, JsonValue> = {};
