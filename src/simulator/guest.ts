@@ -3,7 +3,7 @@ import type { GuestConfig } from './guest-config.js';
 import { acpiEject } from './qemu/acpi-hotplug.js';
 import { placeBars, runFirmware } from './qemu/firmware.js';
 import type { GuestHooks, Machine } from './qemu/machine.js';
-import { devicesOn, functionZero, slotOf, type PciBus, type PciDevice } from './qemu/model.js';
+import { devicesOn, isFound, slotOf, type PciBus, type PciDevice } from './qemu/model.js';
 import { slotState, slotUnplug } from './qemu/slot-hotplug.js';
 
 /** Reaction times of Linux 6.1 and 6.12 under TCG, in ms; ranges are drawn from the seed. */
@@ -35,12 +35,14 @@ export class Guest implements GuestHooks {
     this.#faults = faults;
   }
 
-  /** Ids of the hot-added devices that the operating system uses now. */
+  /** The hot-added devices that the operating system uses now. */
+  get devices(): readonly PciDevice[] {
+    return [...this.#taken].filter((device) => this.#machine.devices.includes(device));
+  }
+
+  /** Their ids; what has none is left out. */
   get deviceIds(): readonly string[] {
-    return [...this.#taken]
-      .filter((device) => this.#machine.devices.includes(device))
-      .map(({ id }) => id)
-      .filter((id) => id !== undefined);
+    return this.devices.map(({ id }) => id).filter((id) => id !== undefined);
   }
 
   /** Power-on; a guest with `bootMs` 0 is up at once unless the VM starts paused. */
@@ -97,7 +99,7 @@ export class Guest implements GuestHooks {
     for (const bus of this.#machine.buses) {
       bus.acpi.up.clear();
       for (const device of devicesOn(bus)) {
-        if (!device.hotplugged) continue;
+        if (!device.hotplugged || !isFound(device)) continue;
         const slot = this.#slotKey(device);
         const powered = bus.hotplug === 'acpi' || slotState(bus, slot).power === 'on';
         if (powered) this.#take(device, false);
@@ -120,9 +122,8 @@ export class Guest implements GuestHooks {
       if (bus.hotplug !== 'acpi') continue;
       for (const slot of [...bus.acpi.up]) {
         bus.acpi.up.delete(slot);
-        const functions = devicesOn(bus).filter((device) => slotOf(device) === slot);
-        if (functions.some((device) => functionZero(bus, device.devfn))) {
-          for (const device of functions) this.#take(device, true);
+        for (const device of devicesOn(bus)) {
+          if (slotOf(device) === slot && isFound(device)) this.#take(device, true);
         }
       }
       for (const slot of [...bus.acpi.down]) acpiEject(this.#machine, bus, slot);
@@ -163,9 +164,7 @@ export class Guest implements GuestHooks {
   }
 
   #inSlot(bus: PciBus, slot: number): readonly PciDevice[] {
-    return devicesOn(bus).filter(
-      (device) => this.#slotKey(device) === slot && functionZero(bus, device.devfn),
-    );
+    return devicesOn(bus).filter((device) => this.#slotKey(device) === slot && isFound(device));
   }
 
   #take(device: PciDevice, hotAdded: boolean): void {

@@ -125,10 +125,25 @@ describe('multifunction under ACPI', () => {
     expect([...vm.client.deleted].sort()).toEqual(['f0', 'f1']);
   });
 
-  it('keeps a stray device of slot 1 when slot 0 goes', async () => {
+  it('gives a function without function 0 nothing at a restart', async () => {
+    const vm = await start(GUESTS.linux);
+    await vm.add('f1', 'rp0', { addr: '0x0.1' });
+    await vm.value('system_reset');
+    await vm.advance(5_000);
+    const { guest, machine } = vm.world.vm();
+    expect(guest.deviceIds).toEqual([]);
+    expect(machine.find('f1')?.regions.map(({ address }) => address)).toEqual([
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it('keeps a stray device of slot 1, which the guest never sees, when slot 0 goes', async () => {
     const vm = await start(GUESTS.linux);
     await vm.add('a', 'rp0');
     await vm.value('device_add', { driver: 'edu', id: 'stray', bus: 'rp0' });
+    await vm.advance(1_000);
+    expect(vm.world.vm().guest.deviceIds).toEqual(['a']);
     await vm.del('a');
     await vm.untilDeleted('a');
     await vm.advance(1_000);

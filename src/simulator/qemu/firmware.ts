@@ -1,7 +1,7 @@
 import type { JsonValue } from '../../json.js';
 import type { Window } from '../../pci/bar.js';
 import type { Machine } from './machine.js';
-import { devicesOn, slotOf, type PciBus, type PciDevice, type Region } from './model.js';
+import { devicesOn, isFound, slotOf, type PciBus, type PciDevice, type Region } from './model.js';
 
 /**
  * What firmware does to PCI: numbers the buses, gives each bridge its windows, places the BARs it
@@ -56,17 +56,14 @@ function numberBuses(machine: Machine): void {
   }
 }
 
-/** Whether firmware finds the device: it looks only at slot 0 of a port, and needs power there. */
+/** Whether firmware finds the device, for which it needs power in a native slot. */
 function isVisible(device: PciDevice): boolean {
   const { bus } = device;
   if (bus.hotplug === 'native' && bus.slots.get(0)?.power !== 'on') return false;
   if (bus.hotplug === 'shpc' && device.hotplugged) {
     return bus.slots.get(slotOf(device))?.power === 'on';
   }
-  const { bridge } = bus;
-  return bridge?.type.kind === 'root-port' || bridge?.type.kind === 'downstream-port'
-    ? slotOf(device) === 0
-    : true;
+  return isFound(device);
 }
 
 /** Takes room for every bridge on the bus, then for the devices themselves. */

@@ -96,6 +96,14 @@ export function functionZero(bus: PciBus, devfn: number): PciDevice | undefined 
   return deviceAt(bus, isPortBus(bus) ? 0 : devfn & ~7);
 }
 
+/**
+ * Whether firmware or an operating system comes upon the device when it scans the bus: a slot without function 0
+ * is passed over, and behind a PCIe port there is only slot 0. Source: pci_scan_slot, drivers/pci/probe.c (Linux 6.1).
+ */
+export function isFound({ bus, devfn }: PciDevice): boolean {
+  return deviceAt(bus, devfn & ~7) !== undefined && (devfn < 8 || !isPortBus(bus));
+}
+
 /** In order of devfn, as QEMU walks a bus. */
 export function devicesOn(bus: PciBus): readonly PciDevice[] {
   return bus.children.map(({ device }) => device).sort((a, b) => a.devfn - b.devfn);
