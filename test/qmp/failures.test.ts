@@ -175,6 +175,12 @@ const GENERIC: readonly Row[] = [
     'object-in-use',
     'after-window',
   ],
+  [
+    'object-del',
+    "Can not delete IOMMUFD backend 'iommufd0' with 2 users",
+    'object-in-use',
+    'after-window',
+  ],
   ['object-del', "object 'iommufd0' not found", 'object-not-found', 'reconcile'],
 ];
 

@@ -4,7 +4,7 @@ const OBJECTS = ['object-add', 'object-del'];
 
 /**
  * Error texts of objects, QOM paths and types.
- * Sources: QEMU 7.2.22 and 10.0.13 (run), 10.2.2 (read).
+ * Sources: QEMU 7.2.22, 10.0.13 and 11.1.3 (run), 10.2.2 (read).
  */
 export const OBJECT_FAILURES = [
   {
@@ -27,6 +27,14 @@ export const OBJECT_FAILURES = [
     kind: 'object-in-use',
     advice: 'after-window',
     versions: '7.2-10.2',
+    remedy: 'a device still uses it: wait until that is gone',
+  },
+  {
+    text: "Can not delete IOMMUFD backend '%s' with %d users",
+    commands: OBJECTS,
+    kind: 'object-in-use',
+    advice: 'after-window',
+    versions: '11.1',
     remedy: 'a device still uses it: wait until that is gone',
   },
   {
