@@ -97,10 +97,14 @@ export async function runTask<T>(
 }
 
 /** Runs work on the VM in a process of its own, which then closes its session. */
-export function onVm<T>(world: World, work: (vm: Vm) => Promise<T>): Promise<T> {
+export function onVm<T>(
+  world: World,
+  work: (vm: Vm) => Promise<T>,
+  onBoundary?: (boundary: Boundary) => Promise<void> | void,
+): Promise<T> {
   const process = world.startController();
   return runTask(world, process, async () => {
-    await using vm = await openSimulatedVm(process);
+    await using vm = await openSimulatedVm(process, ADDRESS, onBoundary);
     return await work(vm);
   });
 }

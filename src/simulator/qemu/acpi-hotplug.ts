@@ -48,6 +48,7 @@ export function isClosed({ bridge }: PciBus): boolean {
 /** How a bus will hot-plug. ACPI takes even that of a switch's upstream port, of which Linux knows nothing. */
 export function hotplugOf(bus: PciBus, mode: 'acpi' | 'native'): PciBus['hotplug'] {
   const { bridge } = bus;
+  if (bus.typeName === 'virtual-css-bus' || bus.typeName === 'ap-bus') return 'at-once';
   if (bridge === undefined || bridge.type.kind === 'host-bridge') return 'none';
   if (mode === 'acpi' && !bridge.hotplugged && !isBelowExpander(bus)) {
     return isClosed(bus) ? 'none' : 'acpi';

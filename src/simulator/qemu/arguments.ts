@@ -8,7 +8,7 @@ export function argumentsOf(config: QemuConfig): readonly string[] {
     ...(config.name === undefined ? [] : ['-name', config.name]),
     ...(config.uuid === undefined ? [] : ['-uuid', config.uuid]),
     '-machine',
-    'q35,accel=tcg',
+    `${config.machine ?? 'q35'},accel=tcg`,
     '-m',
     memoryMib.toString(),
     '-nodefaults',

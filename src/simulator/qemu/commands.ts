@@ -5,6 +5,8 @@ import { deviceType, FOREIGN_TYPES } from './device-types.js';
 import { deviceNotFound, QmpFailure } from './failure.js';
 import { resetMachine } from './hotplug.js';
 import type { Machine } from './machine.js';
+import { isMainframe } from './mainframe-buses.js';
+import { mainframeType } from './mainframe.js';
 import type { NamedFiles } from './named-files.js';
 import { qomGet, qomList } from './qom.js';
 import { queryPci } from './query-pci.js';
@@ -53,7 +55,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     takes: NOTHING,
     run: ({ config }) => ({ UUID: config.uuid ?? '00000000-0000-0000-0000-000000000000' }),
   },
-  'query-target': { takes: NOTHING, run: () => ({ arch: 'x86_64' }) },
+  'query-target': {
+    takes: NOTHING,
+    run: ({ config }) => ({ arch: isMainframe(config) ? 's390x' : 'x86_64' }),
+  },
   'query-memory-size-summary': {
     takes: NOTHING,
     run: (machine) => ({ 'base-memory': Number(ramOf(machine)), 'plugged-memory': 0 }),
@@ -189,7 +194,9 @@ function checkArguments({ takes }: Command, args: JsonObject): void {
 }
 
 function listProperties(machine: Machine, typeName: string): JsonValue {
-  const type = deviceType(typeName, machine.releaseName);
+  const type = isMainframe(machine.config)
+    ? mainframeType(typeName)
+    : deviceType(typeName, machine.releaseName);
   if (typeName === 'iommufd' && machine.release.iommufd) return [{ name: 'fd', type: 'str' }];
   if (type === undefined) {
     if (FOREIGN_TYPES.has(typeName)) return [];

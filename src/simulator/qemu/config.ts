@@ -13,11 +13,15 @@ export interface ColdDevice {
 }
 
 /**
- * A QEMU of machine type q35. `argumentsOf` turns the same configuration into the command line of a
+ * A QEMU of machine type q35, unless told otherwise. `argumentsOf` turns the same configuration into the command line of a
  * real one, so that both can be given the same commands.
  */
 export interface QemuConfig {
   readonly release?: ReleaseName;
+  /** `s390-ccw-virtio` takes channel devices and crypto queues, and no PCI functions. Default `q35`. */
+  readonly machine?: 'q35' | 's390-ccw-virtio';
+  /** Of a mainframe: whether it has the bus of crypto queues, as under KVM with the CPU feature `ap`. */
+  readonly cryptoQueues?: boolean;
   readonly name?: string;
   readonly uuid?: string;
   /** How cold-plugged ports hot-plug; default `acpi`, as the machine type has it. */

@@ -3,8 +3,11 @@ import { deviceType, FOREIGN_TYPES, type DeviceType } from './device-types.js';
 import { deviceNotFound, QmpFailure } from './failure.js';
 import { hotplugOf, isHotpluggable } from './acpi-hotplug.js';
 import { checkPlug, plug, prePlug } from './hotplug.js';
-import { createBus, type Machine } from './machine.js';
+import type { Machine } from './machine.js';
+import { addMainframeDevice } from './mainframe.js';
+import { isMainframe } from './mainframe-buses.js';
 import {
+  createBus,
   deviceAt,
   devicesOn,
   functionOf,
@@ -35,7 +38,8 @@ export function addDevice(
   hotplugged = true,
   files = new NamedFiles(),
 ): PciDevice {
-  const { release } = machine;
+  const { release, config } = machine;
+  if (isMainframe(config)) return addMainframeDevice(machine, args, hotplugged);
   const strict = release.strictTypes && hotplugged;
   const { driver, bus: busArgument, id: idArgument, ...rest } = strict ? args : scalarsOf(args);
   // What is no text is no id to QEMU, and no error either.

@@ -35,6 +35,7 @@ export function plug(machine: Machine, device: PciDevice): void {
     case 'native':
     case 'shpc':
       return slotPlug(machine, device);
+    case 'at-once':
     case 'none':
       return;
   }
@@ -56,6 +57,10 @@ export function requestUnplug(machine: Machine, device: PciDevice): void {
         );
       }
       return slotRequestUnplug(machine, device);
+    case 'at-once':
+      // The guest is not asked (measured with QEMU 7.2.22 on channel devices).
+      machine.unparent([device]);
+      return;
     case 'none':
       throw new QmpFailure(`Bus '${bus.name}' does not support hotplugging`);
   }

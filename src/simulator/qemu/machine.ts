@@ -4,7 +4,8 @@ import type { Random } from '../random.js';
 import type { Trace } from '../trace.js';
 import { MEASURED_TIMING, type QemuConfig, type Timing } from './config.js';
 import { MainLoop } from './main-loop.js';
-import { resetBridge, type PciBus, type PciDevice } from './model.js';
+import { isMainframe, mainframeBuses, PCI_ROOT_BUS } from './mainframe-buses.js';
+import { createBus, resetBridge, type PciBus, type PciDevice } from './model.js';
 import { PausableClock } from './pausable-clock.js';
 import { RELEASES, type Release, type ReleaseName } from './releases.js';
 import type { HandedFile, VfioBackend } from './vfio-backend.js';
@@ -56,6 +57,7 @@ export class Machine {
   /** Stands still while the VM is stopped. */
   readonly virtual: PausableClock;
   readonly rootBus: PciBus;
+  readonly #otherBuses: readonly PciBus[];
   /** Every device, in order of creation. */
   readonly devices: PciDevice[] = [];
   /** Objects of object-add by id. */
@@ -84,7 +86,10 @@ export class Machine {
     this.runState = config.startPaused === true ? 'prelaunch' : 'running';
     this.#ranSinceReset = this.running;
     this.virtual = new PausableClock(options.clock, this.running, startOfVirtualTime(config));
-    this.rootBus = createBus('pcie.0', ROOT_BUS_PATH, 'PCIE', undefined);
+    this.rootBus = isMainframe(config)
+      ? createBus('pci.0', PCI_ROOT_BUS, 'PCI', undefined)
+      : createBus('pcie.0', ROOT_BUS_PATH, 'PCIE', undefined);
+    this.#otherBuses = isMainframe(config) ? mainframeBuses(config) : [];
   }
 
   get running(): boolean {
@@ -102,7 +107,7 @@ export class Machine {
   /** Root bus first, then every bus behind a device, in order of creation. */
   get buses(): readonly PciBus[] {
     const behind = this.devices.map(({ childBus }) => childBus).filter((bus) => bus !== undefined);
-    return [this.rootBus, ...behind];
+    return [this.rootBus, ...this.#otherBuses, ...behind];
   }
 
   find(id: string): PciDevice | undefined {
@@ -244,24 +249,4 @@ export class Machine {
 function startOfVirtualTime(config: QemuConfig): number {
   if (config.startPaused === true) return 0;
   return (config.guest?.bootMs ?? 0) === 0 ? 60_000 : 1;
-}
-
-export function createBus(
-  name: string,
-  path: string,
-  typeName: PciBus['typeName'],
-  bridge: PciDevice | undefined,
-): PciBus {
-  return {
-    name,
-    path,
-    typeName,
-    bridge,
-    children: [],
-    nextIndex: 0,
-    hotplug: 'none',
-    bsel: undefined,
-    acpi: { up: new Set(), down: new Set() },
-    slots: new Map(),
-  };
 }

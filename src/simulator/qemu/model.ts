@@ -4,13 +4,13 @@ import type { DeviceType, RegionSpec } from './device-types.js';
 import type { HandedFile } from './vfio-backend.js';
 
 /** How devices on a bus are plugged and unplugged while the VM runs. */
-export type BusHotplug = 'acpi' | 'native' | 'shpc' | 'none';
+export type BusHotplug = 'acpi' | 'native' | 'shpc' | 'at-once' | 'none';
 
-/** A PCI bus: of the machine, of an expander, or behind a bridge. */
+/** A bus of PCI: of the machine, of an expander, or behind a bridge; or one that a mainframe has besides. */
 export interface PciBus {
   readonly name: string;
   readonly path: string;
-  readonly typeName: 'PCIE' | 'PCI' | 'pxb-pcie-bus';
+  readonly typeName: 'PCIE' | 'PCI' | 'pxb-pcie-bus' | 'virtual-css-bus' | 'ap-bus';
   /** The bridge it is behind; undefined for a root bus. */
   readonly bridge: PciDevice | undefined;
   /** In order of arrival; `index` is the N of the QOM link `child[N]`. */
@@ -127,5 +127,25 @@ export function resetBridge(device: PciDevice): void {
     memory: closed(0xfff0_0000n, 0xf_ffffn),
     prefetchable: closed(0xfff0_0000n, 0xf_ffffn),
     io: closed(0xf000n, 0xfffn),
+  };
+}
+
+export function createBus(
+  name: string,
+  path: string,
+  typeName: PciBus['typeName'],
+  bridge: PciDevice | undefined,
+): PciBus {
+  return {
+    name,
+    path,
+    typeName,
+    bridge,
+    children: [],
+    nextIndex: 0,
+    hotplug: 'none',
+    bsel: undefined,
+    acpi: { up: new Set(), down: new Set() },
+    slots: new Map(),
   };
 }

@@ -2,6 +2,8 @@ import type { JsonValue } from '../../json.js';
 import { isClosed, isHotpluggable } from './acpi-hotplug.js';
 import { deviceNotFound, QmpFailure } from './failure.js';
 import { LPC_PATH, ROOT_BUS_PATH, type Machine } from './machine.js';
+import { isMainframe } from './mainframe-buses.js';
+import { mainframeObject } from './mainframe.js';
 import type { PciBus, PciDevice } from './model.js';
 import { canonicalHost, ramOf } from './vfio-device.js';
 
@@ -81,6 +83,12 @@ const FIXED_PATHS = [
 ];
 
 function atPath(machine: Machine, path: string): QomObject | undefined {
+  if (isMainframe(machine.config) && !COMMON_PATHS.has(path)) {
+    const found = mainframeObject(machine, path);
+    if (found === undefined) return innerObject(machine, path);
+    const properties = found.properties.map((each) => property(...each));
+    return { type: found.type, properties: [...properties, ...innerObjectsAt(machine, path)] };
+  }
   const fixed = fixedObject(machine, path);
   if (fixed) return fixed;
   const bus = machine.buses.find((candidate) => candidate.path === path);
@@ -93,6 +101,11 @@ function atPath(machine: Machine, path: string): QomObject | undefined {
   if (expander) return { type: 'pxb-host', properties: [property('parent_bus', 'link<bus>')] };
   return innerObject(machine, path);
 }
+
+/** What every machine has in the same place. */
+const COMMON_PATHS: ReadonlySet<string> = new Set([
+  ...['/', '/objects', '/machine/peripheral', '/machine/peripheral-anon'],
+]);
 
 const parentPath = (path: string) => path.slice(0, path.lastIndexOf('/'));
 
@@ -278,6 +291,11 @@ function innerObjects({
     const value = `${path}/${each.name}`;
     return [{ ...property(each.name, `child<${each.type}>`), value }];
   });
+}
+
+function innerObjectsAt(machine: Machine, path: string): readonly QomProperty[] {
+  const device = machine.findByPath(path);
+  return device === undefined ? [] : innerObjects(device);
 }
 
 function innerObject(machine: Machine, path: string): QomObject | undefined {

@@ -1,6 +1,7 @@
 import type { JsonValue } from '../../json.js';
 import type { Window } from '../../pci/bar.js';
 import type { Machine } from './machine.js';
+import { isMainframe } from './mainframe-buses.js';
 import {
   devicesOn,
   functionOf,
@@ -27,6 +28,7 @@ const BUILT_IN: readonly {
 
 /** `query-pci`: live configuration space, so nothing behind a bridge before firmware numbered it. */
 export function queryPci(machine: Machine): JsonValue {
+  if (isMainframe(machine.config)) return [{ bus: 0, devices: [] }];
   const expanders = machine.devices.filter(({ type }) => type.kind === 'host-bridge');
   return [
     ...expanders.map(({ properties, childBus }) => {

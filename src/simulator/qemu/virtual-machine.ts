@@ -16,6 +16,7 @@ import { requestUnplug, settleHotplug } from './hotplug.js';
 import { QmpFailure } from './failure.js';
 import { kernelBackend } from './kernel-backend.js';
 import { Machine } from './machine.js';
+import { isMainframe } from './mainframe-buses.js';
 import { Monitor } from './monitor.js';
 import { canonicalHost } from './vfio-device.js';
 
@@ -52,9 +53,9 @@ export class VirtualMachine {
     const addresses = config.monitors ?? [`unix:/run/${label}.sock`];
     this.process = kernel.startProcess({
       ...config.process,
-      command: 'qemu-system-x86',
+      command: isMainframe(config) ? 'qemu-system-s39' : 'qemu-system-x86',
       arguments: [
-        '/usr/bin/qemu-system-x86_64',
+        `/usr/bin/qemu-system-${isMainframe(config) ? 's390x' : 'x86_64'}`,
         ...argumentsOf({ ...config, monitors: addresses }),
       ],
     });
