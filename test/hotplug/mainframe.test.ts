@@ -31,8 +31,8 @@ function mainframe({
     },
     ...config,
   });
-  for (const uuid of SUBCHANNELS) world.kernel.createMdev('0.0.0313', 'vfio_ccw-io', uuid);
-  for (const uuid of MATRICES) world.kernel.createMdev('matrix', 'vfio_ap-passthrough', uuid);
+  for (const uuid of SUBCHANNELS) world.kernel.mdevs.create('0.0.0313', 'vfio_ccw-io', uuid);
+  for (const uuid of MATRICES) world.kernel.mdevs.create('matrix', 'vfio_ap-passthrough', uuid);
   return world;
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import * as qmplug from '../../dist/index.js';
 import { connectQmp } from '../../dist/qmp/index.js';
 import * as testing from '../../dist/testing.js';
-import { identifyVm } from '../../dist/vm/index.js';
+import { identifyVm } from '../../build/vm/index.js';
 import { recordingStage } from '../../scripts/lab/recording-stage.mjs';
 import { runScenario } from '../replay/run-scenario.mjs';
 import { SCENARIOS } from '../replay/scenarios.mjs';
