@@ -226,8 +226,13 @@ export const DEVICE_CASES: Readonly<Record<string, Case>> = {
     },
     unknown: { device: { totalVfs: 4 }, denied: [path('sriov_totalvfs')] },
     also: {
+      'wanted, and not there': {
+        verdict: 'fail',
+        request: { desired: { devices: { vgpu: 'mdev' } } },
+      },
       mdev: {
         verdict: 'ok',
+        request: { desired: { devices: { vgpu: 'mdev' } } },
         tree: (tree) =>
           tree.file(`${tree.pathOf(DEVICE)}/mdev_supported_types/nvidia-63/name`, 'GRID\n'),
       },
@@ -300,6 +305,16 @@ export const DEVICE_ALSO: Readonly<Record<string, NonNullable<Case['also']>>> = 
   },
   'dev.reset': {
     'that does not exist': { verdict: 'warn', device: { resetMethod: '' } },
+    'that does not exist, and is required': {
+      verdict: 'fail',
+      device: { resetMethod: '' },
+      request: { desired: { devices: { requireReset: true } } },
+    },
+    'by its bus alone, where one is required': {
+      verdict: 'warn',
+      device: { resetMethod: 'bus' },
+      request: { desired: { devices: { requireReset: true } } },
+    },
   },
   'dev.variant': {
     'not with VFIO': { verdict: 'ok', device: { driver: 'nouveau' } },

@@ -1,5 +1,5 @@
 import { known, unknown } from '../../src/known.js';
-import { aPort, aVm } from '../support/snapshots.js';
+import { aPort, aVm, aVmDevice } from '../support/snapshots.js';
 import type { HostTree } from '../host/sysfs-tree.js';
 import { cmdline, denied, GIB, noFile, path, vmOf, type Case } from './case.js';
 import { aNode, AMD, ARM, DEVICE, INTEL, PID, type Change } from './patient.js';
@@ -148,6 +148,22 @@ export const CASES: Readonly<Record<string, Case>> = {
       files: { '/sys/module/vfio_iommu_type1/parameters/dma_entry_limit': '1024\n' },
     },
     unknown: denied('/sys/module/vfio_iommu_type1/parameters'),
+    also: {
+      'fewer than the VM has memory backends': {
+        verdict: 'fail',
+        files: { '/sys/module/vfio_iommu_type1/parameters/dma_entry_limit': '1\n' },
+        ...vmOf({
+          objects: new Map([
+            ['m0', 'memory-backend-ram'],
+            ['m1', 'memory-backend-memfd'],
+          ]),
+        }),
+      },
+      'virtio-mem, which is mapped block by block': {
+        verdict: 'warn',
+        ...vmOf({}, [aPort('rp0')], [aVmDevice('m0', 'rp0', { type: 'virtio-mem-pci' })]),
+      },
+    },
   },
   lockdown: {
     bad: {

@@ -35,15 +35,20 @@ const reset: DeviceCheck = {
   id: 'dev.reset',
   about: 'whether the device can be reset by itself between two users',
   needs: 'device',
-  async run({ bdf, record: { resetMethods } }) {
+  async run({ bdf, desired, record: { resetMethods } }) {
     if (!resetMethods.known) return unknownAnswer(resetMethods.reason);
     const methods = resetMethods.value;
     const read = seen(path(bdf, 'reset_method'), methods.join(' ') || 'none');
+    const remedy = 'hand over everything on its bus: --members group';
+    if (methods.length === 0 && desired?.devices?.requireReset === true) {
+      const why = 'it cannot be reset, which the desired state asks of devices';
+      return fail(why, 'use another device, or set devices.requireReset to false', read);
+    }
     return methods.some((method) => GOOD_RESETS.includes(method))
       ? ok(`by ${methods.join(', ')}`, read)
       : warn(
           methods.length === 0 ? 'it cannot be reset' : `only by ${methods.join(', ')}`,
-          'hand over everything on its bus: --members group',
+          remedy,
           read,
         );
   },

@@ -2,6 +2,7 @@ import { planMemlock } from '../../host/memlock.js';
 import { ifPresent } from '../../host/reading.js';
 import { formatSize } from '../../pci/size.js';
 import { memlockNeed } from '../../plan/plan-attach.js';
+import type { VmSnapshot } from '../../vm/types.js';
 import type { HostCheck, Subject, VmCheck } from '../check.js';
 import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
 import { kibibytes } from '../read-kibibytes.js';
@@ -62,22 +63,38 @@ const free: VmCheck = {
 /** Linux drivers/vfio/vfio_iommu_type1.c, dma_entry_limit (6.12). */
 const DEFAULT_LIMIT = 65_535;
 
+/** Each memory backend takes one mapping at least, and a VM without one has RAM all the same. */
+function regionCount({ objects }: VmSnapshot): number {
+  return Math.max(1, [...objects.values()].filter((type) => /^memory-backend-/.test(type)).length);
+}
+
 const dmaEntries: HostCheck = {
   id: 'mem.dma_entry_limit',
-  about: 'whether VFIO allows the usual number of mappings',
+  about: 'whether VFIO allows as many mappings as a VM needs',
   needs: 'host',
-  async run({ effects }) {
+  async run({ effects, vm }) {
     const path = '/sys/module/vfio_iommu_type1/parameters/dma_entry_limit';
     const text = (await ifPresent(effects.read(path)))?.trim();
     if (text === undefined) return skip('vfio_iommu_type1 is not loaded', seen(path, 'absent'));
     const read = seen(path, text);
+    const remedy = `set vfio_iommu_type1.dma_entry_limit=${DEFAULT_LIMIT}`;
+    const regions = vm === undefined ? 1 : regionCount(vm);
+    if (Number(text) < regions) {
+      const why = `${regions} mappings are needed at least, and ${text} allowed`;
+      return fail(why, remedy, read);
+    }
+    const sparse = vm?.devices.find(({ type }) => /^virtio-mem-/.test(type));
+    if (sparse !== undefined) {
+      return warn(
+        `${sparse.id ?? sparse.type} is mapped block by block: ${text} mappings may be too few`,
+        'give it larger blocks (block-size=), or raise vfio_iommu_type1.dma_entry_limit',
+        read,
+        seen(sparse.path, sparse.type),
+      );
+    }
     return Number(text) >= DEFAULT_LIMIT
       ? ok(`${text} mappings`, read)
-      : warn(
-          `fewer mappings than the kernel's ${DEFAULT_LIMIT}`,
-          `set vfio_iommu_type1.dma_entry_limit=${DEFAULT_LIMIT}`,
-          read,
-        );
+      : warn(`fewer mappings than the kernel's ${DEFAULT_LIMIT}`, remedy, read);
   },
 };
 

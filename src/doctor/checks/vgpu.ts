@@ -4,7 +4,7 @@ import { readMdevTypes } from '../../host/inventory/mdevs.js';
 import { devicePath } from '../../host/pci-function.js';
 import { listOrNone } from '../../host/reading.js';
 import type { DeviceCheck, DeviceReads } from '../check.js';
-import { ok, seen, unknownAnswer, warn } from '../finding.js';
+import { fail, ok, seen, unknownAnswer, warn } from '../finding.js';
 
 type Framework = 'mdev' | 'nvidia-vendor-vfio' | 'none';
 
@@ -13,7 +13,7 @@ export const vgpuFramework: DeviceCheck = {
   about:
     "by which framework the device is shared out: mdev, or a vendor's own on its virtual functions",
   needs: 'device',
-  async run({ effects, bdf, record: { sriov } }) {
+  async run({ effects, bdf, desired, record: { sriov } }) {
     if (!sriov.known) return unknownAnswer(sriov.reason);
     const functions = [bdf, ...sriov.value.vfs];
     const found = await Promise.all(
@@ -24,6 +24,14 @@ export const vgpuFramework: DeviceCheck = {
     const read = (used.length === 0 ? found.slice(0, 1) : used).map((each) =>
       seen(devicePath(each.bdf), each.framework),
     );
+    const wanted = desired?.devices?.vgpu ?? 'keep';
+    if (wanted !== 'keep' && !kinds.includes(wanted)) {
+      return fail(
+        `the desired state asks for ${wanted}, and there is ${kinds.join(' and ') || 'none'}`,
+        "install the vendor's driver for it on the host, or change devices.vgpu",
+        ...read,
+      );
+    }
     return kinds.length > 1
       ? warn(
           `${kinds.join(' and ')} on one device`,

@@ -130,6 +130,11 @@ const DOCUMENT = object({
   mac: object({ selinux: oneOf('auto', 'never'), apparmor: oneOf('auto', 'never') }),
   backend: text(/^[a-z][a-z0-9-]*$/, '"auto" or the name of a backend'),
   isolation: object({ require: boolean }),
+  // Nothing here can bring these about: the doctor holds devices to them.
+  devices: object({
+    requireReset: boolean,
+    vgpu: oneOf('mdev', 'nvidia-vendor-vfio', 'keep'),
+  }),
 });
 
 /** What the host shall be like. A key that is absent, or `keep`, is not ours to touch. */
