@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { endChild, makeRunDirectory, removeRunDirectory, spawnTied } from './process.mjs';
+import { HOST_CPU } from './qemu.mjs';
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');
@@ -15,34 +16,30 @@ const DEVICES = ['5.0', '6.0'].flatMap((addr) => ['-device', `e1000e,addr=${addr
 /**
  * @typedef {object} GrubBoot
  * @property {string} disk
- * @property {boolean} [keepsChanges] whether the disk gets what the machine writes; default: they go with it
  * @property {Readonly<Record<string, string>>} files beside the built program in /opt/qmplug; the machine runs
  *   `scenario.sh` there at every boot, and powers off behind it unless that reboots
  * @property {number} deadlineMs
- * @property {readonly string[]} [args] a kernel to start without GRUB
  */
 
 /**
- * Boots a disk and waits until the machine powers off, through all of its reboots. With `QMPLUG_CONSOLE` set, what it
- * says is seen while it runs.
+ * Boots a disk, which stays as it is, and waits until the machine powers off, through all of its reboots. With
+ * `QMPLUG_CONSOLE` set, what it says is seen while it runs.
  *
  * @param {GrubBoot} boot
  * @returns {Promise<string>} what it wrote to its console
  */
-export async function bootGrubDisk({ disk, keepsChanges = false, files, deadlineMs, args = [] }) {
+export async function bootGrubDisk({ disk, files, deadlineMs }) {
   const work = makeRunDirectory();
   try {
     const parcel = await pack(work, files);
     return await untilPowerOff(deadlineMs, [
-      ...['-machine', 'q35,accel=tcg', '-cpu', 'max,-la57', '-smp', '2', '-m', '768'],
+      ...['-machine', 'q35,accel=tcg', '-cpu', HOST_CPU, '-smp', '1', '-m', '768'],
       ...['-nodefaults', '-display', 'none', '-no-user-config', '-device', 'intel-iommu'],
-      ...[
-        '-drive',
-        `if=none,id=root,file=${disk},format=raw,cache=unsafe,snapshot=${keepsChanges ? 'off' : 'on'}`,
-      ],
+      // What the machine writes goes with it.
+      ...['-drive', `if=none,id=root,file=${disk},format=raw,cache=unsafe,snapshot=on`],
       ...['-device', 'virtio-blk-pci,drive=root,bootindex=1'],
       ...['-drive', `if=none,id=parcel,file=${parcel},format=raw,readonly=on`],
-      ...['-device', 'virtio-blk-pci,drive=parcel', ...DEVICES, '-serial', 'stdio', ...args],
+      ...['-device', 'virtio-blk-pci,drive=parcel', ...DEVICES, '-serial', 'stdio'],
     ]);
   } finally {
     removeRunDirectory(work);

@@ -10,7 +10,7 @@ import { makeInitramfs } from './initramfs.mjs';
 import { bootInnerGuest } from './inner-guest.mjs';
 import { InnerQemu } from './inner-qemu.mjs';
 import { findKernel } from './kernel.mjs';
-import { launchQemu } from './qemu.mjs';
+import { HOST_CPU, launchQemu } from './qemu.mjs';
 import { HOST_DEVICES, NVME_BYTES } from './vfio-devices.mjs';
 
 /** @typedef {import('./vfio-devices.mjs').HostDeviceName} HostDeviceName */
@@ -30,12 +30,6 @@ import { HOST_DEVICES, NVME_BYTES } from './vfio-devices.mjs';
  *   the current directory, Node's and the kernel's are always shown
  * @property {number} [readyDeadlineMs] default 180,000
  */
-
-/**
- * Under TCG a copy by `rep movsb` goes byte by byte, and five levels of page tables are slower to walk than four:
- * without both, booting and working take a tenth less.
- */
-const HOST_CPU = 'max,-erms,-la57';
 
 /** ttyS0 is the console, ttyS1 the agent's; these are for the monitors of inner machines. */
 const INNER_TTYS = ['/dev/ttyS2', '/dev/ttyS3'];
@@ -213,7 +207,7 @@ export async function bootVfioHost(options = {}) {
     machine: 'q35,kernel-irqchip=split',
     memoryMiB: options.memoryMiB ?? 2048,
     processors: options.processors ?? 1,
-    cpu: process.env.LABCPU ?? HOST_CPU,
+    cpu: HOST_CPU,
   };
   const { qemu, sockets } = await launchQemu(
     machine,

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes two disks with Debian and GRUB in the boot sector, one for each program that makes an initramfs, without loop
-# devices: make-disks.sh SUITE MIRROR NODE DIRECTORY. The directory holds the packages of dracut.
+# devices and without booting: make-disks.sh SUITE MIRROR NODE DIRECTORY. The directory holds the packages of dracut.
 #
 # Run it in a mount namespace of its own: debootstrap mounts /proc in its tree, and a killed one leaves it there.
 set -eu
@@ -8,9 +8,37 @@ suite=$1 mirror=$2 node=$3 directory=$4
 here=$(dirname "$0")
 root=$directory/root
 mebibytes=2500
+uuid=11111111-2222-3333-4444-555555555555
 
-# GRUB's images go where grub-mkimage expects them: boot.img into sector 0, core.img behind it. Its menu is
-# made by the first boot, which starts the kernel directly: grub-probe has to see the disk as a disk.
+in_root() { chroot "$root" env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+
+# grub-probe sees no disk here; this one says what the machine's own will say. Were it wrong, the menu of the
+# disk would differ from the one that update-grub makes again behind a rollback, and the tests compare them.
+make_menu() {
+  mv "$root/usr/sbin/grub-probe" "$root/usr/sbin/grub-probe.real"
+  cat >"$root/usr/sbin/grub-probe" <<PROBE
+#!/bin/sh
+case " \$* " in
+  *=device*) echo /dev/vda1 ;;
+  *=fs_uuid*) echo $uuid ;;
+  *=partuuid*) echo 00000000-01 ;;
+  *=fs*) echo ext2 ;;
+  *=partmap*) echo msdos ;;
+  *=compatibility_hint*) echo hd0,msdos1 ;;
+  *=hints_string*) echo '--hint-bios=hd0,msdos1 --hint-efi=hd0,msdos1 --hint-baremetal=ahci0,msdos1 ' ;;
+esac
+PROBE
+  chmod 755 "$root/usr/sbin/grub-probe"
+  # The menu names the root by its UUID only where udev has made the link.
+  mkdir -p "$root/dev/disk/by-uuid"
+  : >"$root/dev/disk/by-uuid/$uuid"
+  in_root grub-editenv /boot/grub/grubenv create
+  in_root update-grub
+  rm -r "$root/dev/disk"
+  mv "$root/usr/sbin/grub-probe.real" "$root/usr/sbin/grub-probe"
+}
+
+# GRUB's images go where grub-mkimage expects them: boot.img into sector 0, core.img behind it.
 make_disk() {
   disk=$directory/$1.img
   truncate -s ${mebibytes}M "$disk"
@@ -20,27 +48,35 @@ make_disk() {
     table.writeUInt32LE(2048, 8); table.writeUInt32LE(sectors - 2048, 12); table.writeUInt16LE(0xaa55, 64);
     const file = fs.openSync(process.argv[1], "r+"); fs.writeSync(file, table, 0, 66, 446);
   ' "$disk" $mebibytes
-  # GRUB 2.06 reads no metadata_csum_seed.
-  mkfs.ext4 -q -F -b 4096 -O '^metadata_csum_seed' -L root -U 11111111-2222-3333-4444-555555555555 \
+  # GRUB 2.06 reads no metadata_csum_seed. What is mounted in the tree stays out.
+  mkdir "$directory/empty"
+  mount --bind "$directory/empty" "$root/proc"
+  mkfs.ext4 -q -F -b 4096 -O '^metadata_csum_seed' -L root -U $uuid \
     -E offset=1048576,lazy_itable_init=1 -d "$root" "$disk" $(((mebibytes - 1) * 256))
+  umount "$root/proc"
+  rmdir "$directory/empty"
   dd if="$root/usr/lib/grub/i386-pc/boot.img" of="$disk" bs=440 count=1 conv=notrunc status=none
   dd if="$directory/core.img" of="$disk" bs=512 seek=1 conv=notrunc status=none
 }
 
-# sysvinit-core: dracut wants poweroff and reboot, and systemd would make its image twice as large.
-debootstrap --variant=minbase \
+# sysvinit-core: dracut wants poweroff and reboot, and systemd would make its image twice as large. INITRD: the
+# kernel's package would make an image of every driver that there is.
+INITRD=No debootstrap --variant=minbase \
   --include=sysvinit-core,linux-image-amd64,grub-pc-bin,grub2-common,initramfs-tools,udev,kmod,zstd,libstdc++6,procps,cpio,kpartx \
   "$suite" "$root" "$mirror"
+mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 mkdir -p "$root/opt/qmplug" "$root/boot/grub"
 cp -a "$root/usr/lib/grub/i386-pc" "$root/boot/grub/"
-# The last two words are for speed under TCG.
+# Behind the console, the words are for speed under TCG, and for a busy machine that delays the checks of clocks.
 cat >"$root/etc/default/grub" <<'GRUB'
 GRUB_DEFAULT=0
 GRUB_TIMEOUT=0
-GRUB_DISTRIBUTOR=`lsb_release -i -s 2> /dev/null || echo Debian`
+GRUB_TERMINAL=console
+GRUB_DISABLE_RECOVERY=true
+GRUB_DISTRIBUTOR=Debian
 GRUB_CMDLINE_LINUX_DEFAULT="quiet"
-GRUB_CMDLINE_LINUX="console=ttyS0 init=/lab-init intel_iommu=on mitigations=off init_on_alloc=0"
+GRUB_CMDLINE_LINUX="console=ttyS0 init=/lab-init intel_iommu=on mitigations=off init_on_alloc=0 no_timer_check tsc=reliable"
 GRUB
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
 echo '/dev/vda1 / ext4 defaults 0 1' >"$root/etc/fstab"
@@ -50,29 +86,38 @@ install -m 755 "$node" "$root/usr/local/bin/node"
 ldd "$node" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' | while read -r library; do
   [ -e "$root$library" ] || install -D -m 644 "$library" "$root$library"
 done
-chroot "$root" node --version
-chroot "$root" grub-mkimage -O i386-pc -p '(hd0,msdos1)/boot/grub' -o /tmp/core.img biosdisk part_msdos ext2
+in_root node --version
+in_root grub-mkimage -O i386-pc -p '(hd0,msdos1)/boot/grub' -o /tmp/core.img biosdisk part_msdos ext2
 mv "$root/tmp/core.img" "$directory/core.img"
-cp "$root"/boot/vmlinuz-* "$directory/vmlinuz"
-cp "$root"/boot/initrd.img-* "$directory/initrd"
+release=$(basename "$root"/lib/modules/*)
 
-# Images for this machine alone, with a packer that is quick under TCG.
-sed -i 's/^MODULES=.*/MODULES=dep/; s/^COMPRESS=.*/COMPRESS=gzip/' \
-  "$root/etc/initramfs-tools/initramfs.conf"
+# Small images, of what this machine boots from alone, with a packer that is quick under TCG.
+cat >"$root/etc/initramfs-tools/conf.d/lab" <<'CONF'
+MODULES=list
+COMPRESS=gzip
+FSTYPE=ext4
+RESUME=none
+CONF
+printf '%s\n' virtio_pci virtio_blk ext4 >>"$root/etc/initramfs-tools/modules"
+in_root update-initramfs -c -k "$release"
+make_menu
 make_disk initramfs-tools
 
-# As APT does it: the configuration of initramfs-tools stays. Its image would be dracut's first one, made by a
-# trigger: the first boot makes it.
-chroot "$root" dpkg --remove --force-depends initramfs-tools initramfs-tools-core
+# As APT does it: the configuration of initramfs-tools stays.
+in_root dpkg --remove --force-depends initramfs-tools initramfs-tools-core
 rm -f "$root"/boot/initrd.img-*
 cp "$directory"/dracut*.deb "$root/tmp/"
-chroot "$root" sh -c 'dpkg --install --no-triggers /tmp/dracut*.deb'
+in_root sh -c 'dpkg --install --no-triggers /tmp/dracut*.deb'
 rm -f "$root"/tmp/*.deb
 mkdir -p "$root/etc/dracut.conf.d"
 cat >"$root/etc/dracut.conf.d/10-lab.conf" <<'DRACUT'
-hostonly=yes
+hostonly=no
 compress=gzip
 dracutmodules+=" base fs-lib kernel-modules rootfs-block udev-rules "
+drivers+=" virtio_pci virtio_blk ext4 "
 DRACUT
+in_root dracut --force --regenerate-all
+make_menu
 make_disk dracut
+umount "$root/proc"
 rm -rf "$root" "$directory/core.img" "$directory"/*.deb
