@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { renderFindings } from '../../src/cli/render-findings.js';
 import type { Finding } from '../../src/doctor/index.js';
-import { DEVICE, Patient, PID, type Change } from './patient.js';
+import { AMD, DEVICE, Patient, PID, type Change } from './patient.js';
 
 /** A machine whose firmware and kernel have no IOMMU. The kernel keeps the directory of groups, empty. */
 const WITHOUT_IOMMU: Change = {
@@ -61,5 +61,15 @@ describe('on a machine without an IOMMU', () => {
     expect(others.length).toBeGreaterThan(0);
     expect(new Set(others.map(({ verdict }) => verdict))).toEqual(new Set(['unknown']));
     for (const { remedy } of others) expect(remedy).toContain('root');
+  });
+
+  it('nobody with an AMD processor is told to set an argument: none switches it on', async () => {
+    const files = { ...WITHOUT_IOMMU.files, '/proc/cpuinfo': AMD };
+    using patient = new Patient({ ...WITHOUT_IOMMU, files });
+    const findings = await patient.examine({ only: ['iommu'] });
+    expect(of(findings, 'iommu.active')).toMatchObject({ verdict: 'fail', remedy: text('AMD-Vi') });
+    for (const { remedy = '' } of findings) {
+      expect(remedy.replace(/remove .*/, '')).not.toMatch(/iommu=/);
+    }
   });
 });
