@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { renderExamined } from '../../src/cli/commands/host/render-setup.js';
 import { examineDesired } from '../../src/doctor/index.js';
 import { parseDesiredState } from '../../src/host/setup/index.js';
 import { createMemoryStore } from '../support/memory-store.js';
@@ -54,4 +55,16 @@ it('tells of a device that is not there', async () => {
 it('has nothing to tell of a host on which all is well', async () => {
   using patient = new Patient();
   expect(await examine(patient, { iommu: { mode: 'on' } })).toEqual([]);
+});
+
+it('is told with what is wrong no longer', async () => {
+  using patient = new Patient(DESKTOP);
+  const before = await examine(patient, { early: [DEVICE] });
+  const after = before.filter(({ id }) => id === 'dev.dup_ids');
+  expect(after).toHaveLength(1);
+  const text = renderExamined({ before, after }).join('\n');
+  expect(text).toContain(`the doctor finds no longer:`);
+  expect(text).toMatch(new RegExp(`no longer: .*dev.group_viable ${DEVICE}`));
+  expect(text).toMatch(new RegExp(`warn +dev.dup_ids ${DEVICE}`));
+  expect(renderExamined({ before: [], after: [] })).toEqual([]);
 });

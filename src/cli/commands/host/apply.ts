@@ -1,14 +1,13 @@
 import type { Command } from 'commander';
-import { examineDesired, type Finding } from '../../../doctor/index.js';
+import { examineDesired } from '../../../doctor/index.js';
 import { applyHost, type ApplyResult } from '../../../host/setup/index.js';
 import type { RunWork } from '../../command-context.js';
 import { doctorReads } from '../../doctor-reads.js';
 import { EXIT } from '../../exit-status.js';
 import { once, text } from '../../option-values.js';
 import { renderSteps } from '../../render-attach.js';
-import { renderFindings } from '../../render-findings.js';
 import { toJson } from '../../to-json.js';
-import { renderItems } from './render-setup.js';
+import { renderExamined, renderItems, type Examined } from './render-setup.js';
 import {
   addSetupOptions,
   readDesiredFile,
@@ -33,12 +32,6 @@ status.
 
 JSON: {"items":[...],"steps":[{"kind","outcome","ms"}],"needsReboot","notes","doctor":{"before":[...],"after":[...]}}
 "doctor" has the findings that fail or warn, and is null with --root.`;
-
-/** What the doctor finds wrong before and behind the changes. */
-interface Examined {
-  readonly before: readonly Finding[];
-  readonly after: readonly Finding[];
-}
 
 export function defineApply(host: Command, run: RunWork): Command {
   const command = host
@@ -79,19 +72,6 @@ function render({ items, steps, needsReboot, plan }: ApplyResult, doctor: Examin
     ...(steps.length === 0 ? ['', 'nothing was changed'] : ['', ...renderSteps(steps)]),
     ...plan.notes.flatMap(({ text }) => ['', text]),
     ...(needsReboot ? ['', 'some of it counts from the next boot on'] : []),
-    ...renderDoctor(doctor),
+    ...(doctor === null ? [] : renderExamined(doctor)),
   ].join('\n');
 }
-
-function renderDoctor(doctor: Examined | null): readonly string[] {
-  if (doctor === null) return [];
-  const { before, after } = doctor;
-  const still = new Set(after.map(nameOf));
-  const gone = before.map(nameOf).filter((name) => !still.has(name));
-  return [
-    ...(gone.length === 0 ? [] : ['', `the doctor finds no longer: ${gone.join(', ')}`]),
-    ...(after.length === 0 ? [] : ['', 'the doctor finds:', renderFindings(after, false)]),
-  ];
-}
-
-const nameOf = ({ id, device }: Finding) => (device === undefined ? id : `${id} ${device}`);

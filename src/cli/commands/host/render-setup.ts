@@ -1,6 +1,14 @@
+import type { Finding } from '../../../doctor/index.js';
 import type { SetupAction, SetupItem, SetupPlan } from '../../../host/setup/index.js';
 import { escapeControl } from '../../../index.js';
+import { renderFindings } from '../../render-findings.js';
 import { renderTable } from '../../table.js';
+
+/** What the doctor finds wrong before and behind a change of the host. */
+export interface Examined {
+  readonly before: readonly Finding[];
+  readonly after: readonly Finding[];
+}
 
 /** A plan for people: where everything stands, what would be done, and what cannot be. */
 export function renderPlan(plan: SetupPlan, { diff }: { readonly diff: boolean }): string {
@@ -28,6 +36,18 @@ export function renderItems(items: readonly SetupItem[]): readonly string[] {
   ]);
   return [...table, ...(reasons.length === 0 ? [] : ['', ...reasons])];
 }
+
+/** What is wrong no longer, and what still or now is. */
+export function renderExamined({ before, after }: Examined): readonly string[] {
+  const still = new Set(after.map(nameOf));
+  const gone = before.map(nameOf).filter((name) => !still.has(name));
+  return [
+    ...(gone.length === 0 ? [] : ['', `the doctor finds no longer: ${gone.join(', ')}`]),
+    ...(after.length === 0 ? [] : ['', 'the doctor finds:', renderFindings(after, false)]),
+  ];
+}
+
+const nameOf = ({ id, device }: Finding) => (device === undefined ? id : `${id} ${device}`);
 
 function renderAction(action: SetupAction, diff: boolean): readonly string[] {
   const { id, kind, wanted, argv = [], fileDiff, risk } = action;
