@@ -46,9 +46,9 @@ export function addMainframeDevice(
   { driver, bus: _bus, id, ...given }: JsonObject,
   hotplugged: boolean,
 ): PciDevice {
-  const found = typeof driver === 'string' ? TYPES.get(driver) : undefined;
-  if (found === undefined)
-    throw new QmpFailure(`'${String(driver)}' is not a valid device model name`);
+  const wanted = textOf(driver);
+  const found = TYPES.get(wanted);
+  if (found === undefined) throw new QmpFailure(`'${wanted}' is not a valid device model name`);
   const bus = machine.buses.find(({ typeName }) => typeName === found.bus);
   if (bus === undefined) {
     throw new QmpFailure(`No '${found.bus}' bus found for device '${found.name}'`);
@@ -69,6 +69,8 @@ export function addMainframeDevice(
   machine.trace.add(`qemu:${machine.label}`, `${device.path} (${found.name}) on ${bus.name}`);
   return device;
 }
+
+const textOf = (value: JsonValue | undefined) => (typeof value === 'string' ? value : '');
 
 function readProperties(found: DeviceType, given: JsonObject): Map<string, JsonValue> {
   const properties = new Map<string, JsonValue>();
@@ -127,7 +129,7 @@ function chooseDevno(bus: PciBus, found: DeviceType, asked: JsonValue | undefine
     }
     throw new QmpFailure('Virtual channel subsystem is full!');
   }
-  const text = String(asked);
+  const text = textOf(asked);
   if (!isDevno(text)) {
     throw new QmpFailure(`Property '${found.name}.devno' doesn't take value '${text}'`);
   }
@@ -138,7 +140,11 @@ function chooseDevno(bus: PciBus, found: DeviceType, asked: JsonValue | undefine
 
 export interface MainframeObject {
   readonly type: string;
-  readonly properties: readonly (readonly [name: string, type: string, value?: JsonValue | undefined])[];
+  readonly properties: readonly (readonly [
+    name: string,
+    type: string,
+    value?: JsonValue | undefined,
+  ])[];
 }
 
 /** What QOM has of a mainframe at a path; undefined for what any machine has. */
