@@ -19,6 +19,7 @@ export {
 } from './engine/index.js';
 export * from './errors.js';
 export {
+  claimOn,
   createHostEffects,
   explainSelector,
   findCulprits,
@@ -31,6 +32,7 @@ export {
   parseRequest,
   parseSelector,
   pinDevice,
+  planBinding,
   readCandidates,
   readHostSnapshot,
   readPciNames,
@@ -45,6 +47,7 @@ export {
   selectDevice,
   topologyPathOf,
   type Candidate,
+  type CandidateSet,
   type DeviceRecord,
   type Explanation,
   type GroupCulprit,
@@ -56,6 +59,7 @@ export {
   type NumaMode,
   type PciNames,
   type Pin,
+  type PlannedBinding,
   type RecordedRead,
   type Rejection,
   type Resolution,

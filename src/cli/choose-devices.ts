@@ -92,7 +92,6 @@ export async function chooseDevices(
     parseRequest(selector, { ...requestOptions(options), allow }),
     { rules, owner, scope: owner, yesAll, readAll, onlyFree: true, logger },
   );
-  for (const note of resolution.notes) context.output.note(note);
   return { resolution, tenant };
 }
 

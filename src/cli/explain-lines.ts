@@ -3,9 +3,11 @@ import {
   type Explanation,
   type Known,
   type Candidate,
+  type PlannedBinding,
   type Rejection,
 } from '../index.js';
 import { missingLines, type DeviceLine } from './device-lines.js';
+import type { Obstacle } from './obstacles.js';
 import type { MissingNeed } from './vfio-needs.js';
 
 export interface GroupMember {
@@ -17,19 +19,35 @@ export interface GroupMember {
 export interface ExplainedCandidate extends Rejection {
   readonly verdict: 'chosen' | 'matches' | 'rejected';
   readonly group: { readonly id: number; readonly members: readonly GroupMember[] } | null;
+  /** What stands between it and a VM, and what there is to know; null where the selector does not match it. */
+  readonly obstacles: readonly Obstacle[] | null;
+  /** What binding it would write; null where the selector does not match it, or it cannot be bound. */
+  readonly binding: PlannedBinding | null;
+}
+
+/** What is known of the candidates that the selector matches. */
+export interface MatchedFacts {
+  readonly lines: readonly DeviceLine[];
+  readonly bindings: ReadonlyMap<string, PlannedBinding>;
 }
 
 /** Each candidate's part in a selection, with its group as it is. */
 export function explainCandidates(
   { candidates, chosen }: Explanation,
   all: readonly Candidate[],
+  { lines, bindings }: MatchedFacts,
 ): readonly ExplainedCandidate[] {
   const byName = new Map(all.map((candidate) => [candidate.name, candidate]));
+  const obstacles = new Map(
+    lines.map(({ candidate, obstacles: each }) => [candidate.name, each] as const),
+  );
   const taken = new Set(chosen.map(({ name }) => name));
   return candidates.map((each) => ({
     ...each,
     verdict: taken.has(each.bdf) ? 'chosen' : each.reason === 'not-needed' ? 'matches' : 'rejected',
     group: groupOf(byName.get(each.bdf), byName),
+    obstacles: obstacles.get(each.bdf) ?? null,
+    binding: bindings.get(each.bdf) ?? null,
   }));
 }
 
@@ -50,37 +68,37 @@ function groupOf(
 const valueOf = (fact: Known<string | undefined>) => (fact.known ? (fact.value ?? null) : null);
 
 /**
- * One line a candidate, and below it what holds, what does not, and its group; of one that the selector takes also
- * what would stop an attach all the same.
+ * One line a candidate, and below it what holds, what does not, and its group; of one that the selector matches also
+ * what would stop an attach, and what binding it would write.
  */
 export function renderExplanation(
   explained: readonly ExplainedCandidate[],
-  host: { readonly lines: readonly DeviceLine[]; readonly missing: readonly MissingNeed[] },
+  missing: readonly MissingNeed[],
   refusal: Explanation['refusal'],
 ): string {
-  const blocks = new Map(
-    host.lines.map(({ candidate, obstacles }) => [
-      candidate.name,
-      obstacles.filter(({ level }) => level === 'block'),
-    ]),
-  );
   const outcome =
     refusal === undefined ? [] : ['', `${escapeControl(refusal.message)} [${refusal.code}]`];
-  return [
-    ...explained.flatMap((each) => [...linesOf(each), ...blockLines(each, blocks)]),
-    ...outcome,
-    ...missingLines(host.missing),
-  ].join('\n');
+  return [...explained.flatMap(linesOf), ...outcome, ...missingLines(missing)].join('\n');
 }
 
-function blockLines(
-  { bdf, verdict }: ExplainedCandidate,
-  blocks: ReadonlyMap<string, DeviceLine['obstacles']>,
-): readonly string[] {
-  if (verdict === 'rejected') return [];
-  return (blocks.get(bdf) ?? []).map(({ reason, evidence }) =>
-    escapeControl(`    in the way  ${evidence} [${reason}]`),
-  );
+/** What kept it out by its name is told in the first line. */
+function obstacleLines({ obstacles, rule, evidence }: ExplainedCandidate): readonly string[] {
+  return (obstacles ?? [])
+    .filter((each) => each.reason !== rule || each.evidence !== evidence)
+    .map((each) => {
+      const what = each.level === 'block' ? 'in the way' : 'to know   ';
+      return `    ${what}  ${each.evidence} [${each.reason}]`;
+    });
+}
+
+function bindingLines({ verdict, binding }: ExplainedCandidate): readonly string[] {
+  if (binding === null || verdict === 'rejected') return [];
+  const { driver, module, writes } = binding;
+  if (writes.length === 0) return [`    to bind     nothing: it is on ${driver}`];
+  return [
+    ...(module === undefined ? [] : [`modprobe ${module}`]),
+    ...writes.map(({ path, value }) => `echo ${value} >${path}`),
+  ].map((line) => `    to bind     ${line}`);
 }
 
 function linesOf(each: ExplainedCandidate): readonly string[] {
@@ -98,5 +116,5 @@ function linesOf(each: ExplainedCandidate): readonly string[] {
     );
     lines.push(`    group ${group.id}: ${members.join(', ')}`);
   }
-  return lines.map(escapeControl);
+  return [...lines, ...obstacleLines(each), ...bindingLines(each)].map(escapeControl);
 }

@@ -1,4 +1,11 @@
-import { findCulprits, type HostDevice, type HostSnapshot } from '../index.js';
+import {
+  claimOn,
+  findCulprits,
+  type Candidate,
+  type CandidateSet,
+  type HostDevice,
+  type HostSnapshot,
+} from '../index.js';
 
 /** What stands between a device and a VM. */
 export interface Obstacle {
@@ -60,4 +67,21 @@ function findHolders(group: number, { holders }: HostSnapshot): readonly Obstacl
     evidence: `${node} is open in process ${pid} (${command})`,
     remedy: 'detach it there first',
   }));
+}
+
+/** A VM that has it, or somebody for whom it is set aside. */
+export function findClaims(candidate: Candidate, set: CandidateSet): readonly Obstacle[] {
+  const claim = claimOn(candidate, set);
+  // Where nobody keeps reservations, as in a tree that stands in for a host, there are none to tell of.
+  if (!claim.known || claim.value === undefined) return [];
+  const { key, owner, until } = claim.value;
+  const end = until === undefined ? '' : ` until ${new Date(until).toISOString()}`;
+  return [
+    {
+      level: 'block',
+      reason: 'reserved',
+      evidence: `${key} is reserved for ${owner}${end}`,
+      remedy: 'detach it there, or give it back: qmplug host unreserve --for OWNER',
+    },
+  ];
 }

@@ -5,6 +5,7 @@ import { EXIT, exitStatusOf, exitStatusOfLook } from './exit-status.js';
 import type { CliIo } from './io.js';
 import { createOutput } from './output.js';
 import { COMMAND_NAMES } from './program.js';
+import { selectionLog } from './selection-log.js';
 import { environmentOf, readSettings } from './settings.js';
 
 /** Runs the work of a command; whatever it throws becomes a message and an exit status. */
@@ -17,8 +18,11 @@ export async function runCommand(
   const output = createOutput(json, io);
   try {
     const settings = readSettings(io.env);
-    const environment = environmentOf(settings, ({ kind, turn, at }) => {
-      if (at === 'after-intent') output.progress(turn === 'undo' ? `undo ${kind}` : kind);
+    const environment = environmentOf(settings, {
+      logger: selectionLog(output),
+      onBoundary: ({ kind, turn, at }) => {
+        if (at === 'after-intent') output.progress(turn === 'undo' ? `undo ${kind}` : kind);
+      },
     });
     return await work({ environment, output, settings, signal: io.signal });
   } catch (error) {

@@ -3,7 +3,7 @@ import type { CommandContext } from './command-context.js';
 
 /** What selectors are resolved with on this host. */
 export function selectionHost({ environment, settings }: CommandContext): SelectionHost {
-  const { effects, runtime } = environment;
+  const { effects, runtime, answers } = environment;
   const { pciIds } = settings;
-  return { effects, runtime, pciIds: pciIds === undefined ? undefined : [pciIds] };
+  return { effects, runtime, answers, pciIds: pciIds === undefined ? undefined : [pciIds] };
 }

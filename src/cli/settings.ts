@@ -27,10 +27,15 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   };
 }
 
+/** What a reboot does not end is not kept in /run. */
+const DEFAULT_ANSWERS_DIR = '/var/lib/qmplug';
+
 export function environmentOf(
   settings: Settings,
-  onBoundary?: EnvironmentOptions['onBoundary'],
+  { logger, onBoundary }: Pick<EnvironmentOptions, 'logger' | 'onBoundary'> = {},
 ): Environment {
   const { stateDir, runDir, sysfsRoot: sysfs, procRoot: proc, devRoot: dev } = settings;
-  return createEnvironment({ stateDir, runDir, roots: { sysfs, proc, dev }, onBoundary });
+  const answersDir = stateDir ?? DEFAULT_ANSWERS_DIR;
+  const roots = { sysfs, proc, dev };
+  return createEnvironment({ stateDir, runDir, answersDir, roots, logger, onBoundary });
 }

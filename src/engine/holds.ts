@@ -1,10 +1,11 @@
 import { InputError, RefusedError } from '../errors.js';
 import { acquireLock, type LockOptions } from './lock.js';
+import { isOwner, type Liveness, type Owner } from './owner.js';
 import type { StateStore } from './state-store.js';
 
 /**
- * A thing set aside for somebody before any VM has it: no process stands behind it, so it ends at its time, or
- * when it is given back. What a VM has is a `Reservation`.
+ * A thing set aside for somebody before any VM has it. It ends at its time, when it is given back, or with the process
+ * that it is for, where there is one. What a VM has is a `Reservation`.
  */
 export interface Hold {
   /** `group-17`; the same keys as reservations. */
@@ -16,6 +17,8 @@ export interface Hold {
   /** Milliseconds since 1970; `until` undefined holds till it is given back. A reboot ends both. */
   readonly since: number;
   readonly until: number | undefined;
+  /** The process with which it ends; undefined where people asked for it, who need none. */
+  readonly process?: Owner | undefined;
 }
 
 /** Whether a name can be an owner's; it is shown, compared, and written into commands to run. */
@@ -42,13 +45,15 @@ export class Holds {
   }
 
   async list(): Promise<readonly Hold[]> {
-    return listHolds(this.#options.store, this.#now());
+    const { store, liveness } = this.#options;
+    return listHolds(store, liveness, this.#now());
   }
 
   /**
    * Sets all of it aside or nothing. Taking again for the same owner makes the time anew.
    *
    * @param ttlMs undefined holds till it is given back, or to the next boot.
+   * @param ends `with-process`: also when this process has ended, however it did.
    * @throws {InputError} `BAD_ARGUMENT`.
    * @throws {RefusedError} `CONFLICT` naming both owners.
    */
@@ -56,6 +61,7 @@ export class Holds {
     wanted: readonly Pick<Hold, 'key' | 'devices'>[],
     owner: string,
     ttlMs: number | undefined,
+    ends?: 'with-process',
   ): Promise<readonly Hold[]> {
     checkOwner(owner);
     for (const { key } of wanted) checkKey(key);
@@ -68,7 +74,10 @@ export class Holds {
       }
       const since = this.#now();
       const until = ttlMs === undefined ? undefined : since + ttlMs;
-      const holds = wanted.map(({ key, devices }): Hold => ({ key, owner, devices, since, until }));
+      const process = ends === undefined ? undefined : await this.#options.liveness.self();
+      const holds = wanted.map(({ key, devices }): Hold => {
+        return { key, owner, devices, since, until, process };
+      });
       for (const hold of holds) await this.#replace(hold);
       return holds;
     });
@@ -147,11 +156,15 @@ function checkDuration(ttlMs: number | undefined): void {
 }
 
 /**
- * What is set aside at a moment.
+ * What is set aside at a moment. A process of which it cannot be told whether it lives counts as living.
  *
  * @param now milliseconds since 1970.
  */
-export async function listHolds(store: StateStore, now: number): Promise<readonly Hold[]> {
+export async function listHolds(
+  store: StateStore,
+  { isAlive }: Pick<Liveness, 'isAlive'>,
+  now: number,
+): Promise<readonly Hold[]> {
   const files = (await store.list(FOLDER)).filter((file) => file.endsWith('.json')).sort();
   const holds = await Promise.all(
     files.map(async (file) => {
@@ -160,9 +173,13 @@ export async function listHolds(store: StateStore, now: number): Promise<readonl
       return text === undefined ? undefined : parse(text, `${store.location}/${name}`);
     }),
   );
-  return holds
-    .filter((hold) => hold !== undefined)
-    .filter(({ until }) => until === undefined || until > now);
+  const valid: Hold[] = [];
+  for (const hold of holds) {
+    if (hold === undefined || (hold.until !== undefined && hold.until <= now)) continue;
+    const alive = hold.process === undefined ? undefined : await isAlive(hold.process);
+    if (alive?.known !== true || alive.value) valid.push(hold);
+  }
+  return valid;
 }
 
 /** The refusal for a thing that is set aside for another. */
@@ -185,15 +202,16 @@ function parse(text: string, name: string): Hold {
   } catch {
     // Told below, as anything else that is none.
   }
-  const { key, owner, devices, since, until } = value ?? {};
+  const { key, owner, devices, since, until, process } = value ?? {};
   if (
     typeof key === 'string' &&
     typeof owner === 'string' &&
     Array.isArray(devices) &&
     typeof since === 'number' &&
-    (until === undefined || typeof until === 'number')
+    (until === undefined || typeof until === 'number') &&
+    (process === undefined || isOwner(process))
   ) {
-    return { key, owner, devices, since, until };
+    return { key, owner, devices, since, until, process };
   }
   throw new RefusedError('STATE_DAMAGED', `${name} is not a hold of ours`, {
     remedy: `look at the file and remove it: rm ${name}`,

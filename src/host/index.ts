@@ -29,6 +29,7 @@ export {
   restoreMemlock,
   type MemlockRecord,
 } from './memlock.js';
+export { planBinding, type PlannedBinding } from './planned-writes.js';
 export { readDriver, readFunction, readGroupNumber, readOverride } from './pci-function.js';
 export { createLiveness, isAlive, readBootId, readPidNamespace, readProcess } from './process.js';
 export { Quarantine, quarantined, type QuarantineEntry } from './quarantine.js';

@@ -76,7 +76,8 @@ export async function ensureDriver(
   return loaded;
 }
 
-async function findDriver(
+/** The driver's directory by either spelling, or the one that its module has; undefined where there is none yet. */
+export async function findDriver(
   effects: HostEffects,
   driver: string,
   module: string,

@@ -21,9 +21,6 @@ import type {
 } from './requests.js';
 import type { VmSession } from './vm-session.js';
 
-/** A batch whose process was killed keeps nobody else away for longer. */
-const HOLD_MS = 10 * 60_000;
-
 /** What `attachBatch` would do now; nothing is changed. */
 export async function previewBatch(
   session: VmSession,
@@ -52,7 +49,7 @@ export async function attachBatch(
   const owner = reservedFor ?? `batch-${newPlanId()}`;
   const holds = reservedFor === undefined && !partial ? holdsOf(session) : undefined;
   // All of them are set aside before the first is touched: another VM could take the last one meanwhile.
-  await holds?.take(await heldKeys(session, units), owner, HOLD_MS);
+  await holds?.take(await heldKeys(session, units), owner, undefined, 'with-process');
   try {
     const asked = units.map((unit) =>
       requestOf(unit, request, ports, holds === undefined ? reservedFor : owner),
@@ -67,12 +64,12 @@ async function chooseUnits(
   session: VmSession,
   { device, choice = {}, allow, reservedFor, rules }: AttachBatchRequest,
 ): Promise<readonly Unit[]> {
-  const { effects, runtime, logger } = session.environment;
+  const { effects, runtime, answers, logger } = session.environment;
   const { identity, key } = session.link;
   const { yesAll, nearNodes, ...asked } = choice;
   const vmPid = identity.kind === 'process' ? identity.pid : undefined;
   const resolution = await resolveSelector(
-    { effects, runtime, vmPid, vmNodes: nearNodes },
+    { effects, runtime, answers, vmPid, vmNodes: nearNodes },
     parseRequest(device, { ...asked, allow }),
     { rules, yesAll, scope: key, owner: reservedFor, logger },
   );

@@ -28,6 +28,8 @@ export interface Environment {
   readonly state: StateStore;
   /** Locks and reservations, shared by everyone on this host. */
   readonly runtime: StateStore;
+  /** What selectors meant the last time, which a reboot does not end; without it nothing is compared. */
+  readonly answers?: StateStore | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Called at every step boundary and awaited. */
@@ -43,6 +45,8 @@ export interface EnvironmentOptions {
   readonly stateDir?: string | undefined;
   /** Where locks and reservations are kept; default `/run/qmplug`. Only a test names another. */
   readonly runDir?: string | undefined;
+  /** Where it is kept what selectors meant the last time; left out, nothing is. */
+  readonly answersDir?: string | undefined;
   /** Trees that stand in for /sys, /proc and /dev, for reading. */
   readonly roots?: Partial<HostRoots> | undefined;
   readonly logger?: Logger | undefined;
@@ -56,14 +60,17 @@ export interface EnvironmentOptions {
  */
 export function createEnvironment(options: EnvironmentOptions = {}): Environment {
   const { stateDir = DEFAULT_RUN_DIR, runDir = DEFAULT_RUN_DIR, roots, onBoundary } = options;
+  const { answersDir } = options;
   checkDirectory('state directory', stateDir);
   checkDirectory('run directory', runDir);
+  if (answersDir !== undefined) checkDirectory('directory of answers', answersDir);
   const effects = createHostEffects({ roots });
   return {
     effects,
     liveness: createLiveness(effects),
     state: createFileStore(stateDir),
     runtime: createFileStore(runDir),
+    answers: answersDir === undefined ? undefined : createFileStore(answersDir),
     clock: systemClock,
     logger: options.logger ?? silentLogger,
     onBoundary,

@@ -10,6 +10,7 @@ import {
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { isMdevUuid } from '../host/mdev-name.js';
 import { listMdevs, listMdevTypes } from '../host/mdev.js';
+import { listDefinitions, type MdevDefinition } from '../host/mdevctl.js';
 import { mdevUuidFor } from '../host/uuid-v5.js';
 import { readVgpu, type Vgpu } from '../host/vgpu.js';
 import { toBdf, type Bdf } from '../pci/pci-address.js';
@@ -50,6 +51,8 @@ export interface MadeDevice {
 export interface MdevListing {
   readonly types: readonly OfferedType[];
   readonly devices: readonly MadeDevice[];
+  /** What mdevctl is to make; `active` where it is there. Nobody here changes them. */
+  readonly definitions: readonly (MdevDefinition & { readonly active: boolean })[];
 }
 
 /** Which UUID a new mdev gets: the one given, or the one of a VM and a name. */
@@ -113,7 +116,12 @@ export class MdevControl {
       if (vgpu.current === '0') continue;
       devices.push({ ...of, device: bdf, type: vgpu.current, group: iommuGroup });
     }
-    return { types, devices };
+    const made = new Set(devices.map(({ device }) => device));
+    const definitions = (await listDefinitions(effects)).map((definition) => ({
+      ...definition,
+      active: made.has(definition.uuid),
+    }));
+    return { types, devices, definitions };
   }
 
   /**

@@ -40,7 +40,7 @@ export interface ResolvedRequest {
 }
 
 /** What a selector is resolved with. */
-type SelectionEnvironment = Pick<Environment, 'effects' | 'runtime' | 'logger'>;
+type SelectionEnvironment = Pick<Environment, 'effects' | 'runtime' | 'answers' | 'logger'>;
 
 /** The VM that is to get the device: what it has already stands in no way. */
 export interface AskingVm {
@@ -147,13 +147,13 @@ async function resolveHostDevice(
 ): Promise<ResolvedRequest> {
   const { device, members = 'device', reservedFor, rules } = request;
   const route = routeOf(request);
-  const { runtime, logger } = environment;
+  const { runtime, answers, logger } = environment;
   const effects = rememberReads(environment.effects);
   const vmPid = identity.kind === 'process' ? identity.pid : undefined;
   const names = typeof device === 'string' ? [device] : device;
   const functions: Bdf[] = [];
   for (const name of names) {
-    const chosen = await selectCandidate({ effects, runtime, vmPid }, name, {
+    const chosen = await selectCandidate({ effects, runtime, answers, vmPid }, name, {
       scope: key,
       owner: reservedFor,
       rules,
@@ -216,12 +216,12 @@ export async function resolveFunctions(
   asking: Asking,
 ): Promise<ResolvedFunctions> {
   const { vmPid, scope, owner, rules, allow } = asking;
-  const { runtime, logger } = environment;
+  const { runtime, answers, logger } = environment;
   const effects = rememberReads(environment.effects);
   const chosen: Bdf[] = [];
   for (const device of devices) {
     chosen.push(
-      await selectDevice({ effects, runtime, vmPid }, device, {
+      await selectDevice({ effects, runtime, answers, vmPid }, device, {
         scope,
         owner,
         rules,

@@ -41,6 +41,8 @@ const POLICY_OPTIONS = {
   '--pin': [''],
   '--policy-file': [''],
 };
+/** Options of every command that takes what is named. */
+const TAKING_OPTIONS = { '--policy-file': [''], '--reserved-for': OWNERS };
 /** Options of every command that does nothing but choose. */
 const CHOICE_OPTIONS = { ...POLICY_OPTIONS, '--allow': REASONS, '--for': OWNERS };
 /** Argument lists that no such command takes. */
@@ -165,7 +167,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
   },
   devices: {
     good: [],
-    bad: {},
+    bad: { '--policy-file': [''], '--for': OWNERS },
     wholes: [
       ['a', 'b'],
       ['3b:00'],
@@ -259,7 +261,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
   },
   'host resolve': {
     good: ['0000:3b:00.0'],
-    bad: { ...CHOICE_OPTIONS, '--pin': ['', import.meta.filename] },
+    bad: { ...CHOICE_OPTIONS, '--pin': ['', import.meta.filename], '--format': ['', 'xml'] },
     wholes: [...BAD_CHOICES, ['0000:3b:00.0', '--ttl', '1h']],
   },
   'host pin': {
@@ -311,7 +313,12 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
   },
   'host bind': {
     good: ['0000:3b:00.0'],
-    bad: { '--members': ['', 'all'], '--allow': REASONS, '--timeout': TIMEOUTS },
+    bad: {
+      '--members': ['', 'all'],
+      '--allow': REASONS,
+      '--timeout': TIMEOUTS,
+      ...TAKING_OPTIONS,
+    },
     wholes: [[], ['gpu'], ['0000:3b:00.0', '../x'], ['0000:3b:00.0', '--force']],
   },
   'host release': {
@@ -322,6 +329,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
   'host vfs': {
     good: ['0000:5e:00.0', '2'],
     bad: {
+      ...TAKING_OPTIONS,
       '--allow': REASONS,
       '--timeout': TIMEOUTS,
       '--mac': [
@@ -351,7 +359,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
   'host mdev list': { good: [], bad: {}, wholes: [['surplus'], ['--all']] },
   'host mdev create': {
     good: ['mtty', 'mtty-2'],
-    bad: { '--uuid': ['', 'x', '83b8f4f2'], '--vm': [''], '--name': [''] },
+    bad: { '--uuid': ['', 'x', '83b8f4f2'], '--vm': [''], '--name': [''], ...TAKING_OPTIONS },
     wholes: [
       [],
       ['mtty'],

@@ -162,6 +162,57 @@ describe('with an IOMMU', () => {
   });
 });
 
+it('explains what binding would write, and what there is to know of what matches', async () => {
+  using host = hostWithIommu();
+  using home = new CliHome();
+  const { document } = await home.json(['devices', 'driver:none', '--explain'], {
+    env: envOf(host),
+  });
+  const explained = document.explained as { bdf: string }[];
+  expect(explained.find(({ bdf }) => bdf === '0000:01:00.0')).toMatchObject({
+    verdict: 'chosen',
+    obstacles: expect.arrayContaining([
+      expect.objectContaining({ level: 'block', reason: 'group-not-viable' }),
+    ]) as unknown,
+    binding: {
+      driver: 'vfio-pci',
+      writes: [
+        { path: '/sys/bus/pci/devices/0000:01:00.0/driver_override', value: 'vfio-pci' },
+        { path: '/sys/bus/pci/drivers/vfio-pci/bind', value: '0000:01:00.0' },
+      ],
+    },
+  });
+  expect(explained.find(({ bdf }) => bdf === '0000:02:00.0')).toMatchObject({
+    verdict: 'rejected',
+    obstacles: null,
+    binding: null,
+  });
+});
+
+it('explains all without a selector, of which none is refused for being one of many', async () => {
+  using host = hostWithIommu();
+  using home = new CliHome();
+  const { stdout } = await home.run(['devices', '--explain'], { env: envOf(host) });
+  expect(stdout).not.toMatch(/AMBIGUOUS|bdf:|chosen/);
+  expect(stdout).toContain('0000:02:00.0  matches\n    to bind     nothing: it is on vfio-pci\n');
+  expect(stdout).toContain('0000:00:01.0  rejected: denied, deny.pci-bridge: a PCI bridge\n');
+});
+
+it('names for whom a device is set aside', async () => {
+  using host = hostWithIommu();
+  using home = new CliHome();
+  const env = envOf(host);
+  host.addProcess(process.pid);
+  await home.run(['host', 'reserve', '0000:02:00.0', '--for', 'alice'], { env });
+  const { document } = await home.json(['devices', '0000:02:00.0'], { env });
+  expect(document.rejected).toMatchObject([
+    {
+      bdf: '0000:02:00.0',
+      reasons: [{ reason: 'reserved', evidence: 'group-3 is reserved for alice' }],
+    },
+  ]);
+});
+
 it('tells of a host that cannot be read, with status 3', async () => {
   using home = new CliHome();
   const { status, document } = await home.json(['devices'], {

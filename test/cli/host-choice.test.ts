@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { gpuHost } from '../host/selector/gpu-host.js';
+import { gpuHost, MDEV } from '../host/selector/gpu-host.js';
 import type { HostTree } from '../host/sysfs-tree.js';
 import { CliHome } from './run-cli.js';
 
@@ -183,4 +183,54 @@ describe('host snapshot', () => {
     expect(existsSync(file)).toBe(true);
     expect(readFileSync(file).subarray(0, 2).toString('hex')).toBe('1f8b');
   });
+});
+
+it('tells until when a choice is reserved for the one who asks', async () => {
+  using host = hostWithSelf();
+  using home = new CliHome();
+  const env = envOf(host);
+  const args = ['host', 'resolve', 'id:10de:2204 numa:0', '--for', 'alice'];
+  const before = await home.json(args, { env });
+  expect(before.document).toMatchObject({ reservedUntil: null, placement: null });
+  const reserve = ['host', 'reserve', 'id:10de:2204 numa:0', '--for', 'alice', '--ttl', '1h'];
+  const { document } = await home.json(reserve, { env });
+  const [{ until }] = document.holds as [{ until: number }];
+  const after = await home.json(args, { env });
+  expect(after.document).toMatchObject({ reservedUntil: until });
+});
+
+it('says on stderr what a description was found to mean, and that it meant something else before', async () => {
+  using host = gpuHost();
+  using home = new CliHome();
+  const env = envOf(host);
+  const args = ['host', 'resolve', 'id:10de:2204', '--policy', 'first:1'];
+  expect((await home.run(args, { env })).stderr).toBe(
+    'qmplug: id:10de:2204 is 0000:01:00.0 10de:2204 (NUMA node 0, IOMMU group 3, no driver)\n',
+  );
+  expect((await home.run(['host', 'resolve', '0000:01:00.0'], { env })).stderr).toBe('');
+  host.remove('/sys/bus/pci/devices/0000:01:00.0');
+  const { stderr } = await home.run(args, { env });
+  expect(stderr).toMatch(
+    /meant 0000:01:00\.0 10de:2204 at .* and means 0000:81:00\.0 10de:2204 now/,
+  );
+});
+
+it.each(['libvirt', 'nova', 'microvm'])('prints a choice as %s takes it', async (format) => {
+  using host = gpuHost();
+  using home = new CliHome();
+  const args = ['host', 'resolve', 'id:10de:2204', '--policy', 'all', '--format', format];
+  const { stdout, status } = await home.run(args, { env: envOf(host) });
+  expect(status).toBe(0);
+  await expect(stdout).toMatchFileSnapshot(`golden/resolve-${format}.txt`);
+});
+
+it('prints a mediated device as libvirt takes it, and for others that it is none of theirs', async () => {
+  using host = gpuHost();
+  using home = new CliHome();
+  const run = (format: string) =>
+    home.run(['host', 'resolve', MDEV, '--format', format], { env: envOf(host) });
+  expect((await run('libvirt')).stdout).toContain(`<address uuid='${MDEV}'/>`);
+  const nova = await run('nova');
+  expect({ status: nova.status, stdout: nova.stdout }).toEqual({ status: 2, stdout: '' });
+  expect(nova.stderr).toContain('is a mediated device');
 });

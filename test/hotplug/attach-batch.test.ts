@@ -136,6 +136,32 @@ describe('a batch', () => {
     ]);
   });
 
+  it('can be killed anywhere, and leaves nothing that keeps another away', async () => {
+    let kills = 0;
+    for (let at = 1; ; at += 127) {
+      const world = make();
+      const before = world.snapshot();
+      const process = world.startController();
+      process.killAt(at, at % 2 === 0 ? 'before' : 'after');
+      const outcome = await world.run(
+        process.run(async () => (await openSimulatedVm(process)).attachBatch(ALL)),
+      );
+      if (outcome.kind === 'done') break;
+      expect(outcome.kind).toBe('killed');
+      kills += 1;
+      await onVm(world, (vm) => vm.recover());
+      // Whatever of it is in the VM is an attachment that is whole, and the rest can be had by anybody at once.
+      const entries = await attachAll(world);
+      expect(entries.map(({ devices }) => devices)).toEqual([[A], [B, B1], [C]]);
+      await onVm(world, async (vm) => {
+        for (const device of [A, B, C]) await vm.detach(device);
+      });
+      expect(world.snapshot(), `killed at ${at}`).toBe(before);
+      expect(world.store.contents, `killed at ${at}`).toEqual([]);
+    }
+    expect(kills).toBeGreaterThan(3);
+  }, 120_000);
+
   it('sets all aside before it touches the first', async () => {
     const world = make();
     const seen: string[] = [];

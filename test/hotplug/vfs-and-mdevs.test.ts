@@ -11,6 +11,11 @@ import { createHostWorld, environmentOf, onVm, runTask } from './simulated.js';
 
 const PF = '0000:81:00.0';
 const VGPU_PF = '0000:41:00.0';
+/** Of mdevctl: one as it writes them, and one that somebody has damaged. */
+const [DEFINED, UNTOLD] = [1, 2].map((n) => `00000000-0000-4000-8000-00000000000${n}`) as [
+  string,
+  string,
+];
 
 function make(vfDriver?: string): World {
   return createHostWorld({
@@ -40,6 +45,11 @@ function make(vfDriver?: string): World {
           },
         },
       ],
+      files: {
+        [`/etc/mdevctl.d/mtty/${DEFINED}`]: '{"mdev_type":"mtty-1","start":"auto","attrs":[]}\n',
+        [`/etc/mdevctl.d/mtty/${UNTOLD}`]: '{"mdev_type":',
+        '/etc/mdevctl.d/scripts.d/callouts/note': 'of no device\n',
+      },
       mdevParents: {
         mtty: {
           'mtty-1': { name: 'Single port serial', capacity: 24 },
@@ -124,6 +134,37 @@ describe('virtual functions', () => {
     await set(0, new Map());
     expect(world.snapshot()).toBe(none);
   });
+
+  it('are as they were or as they were asked to be, wherever setting them up was killed', async () => {
+    const asked = new Map<number, VfChange>([
+      [0, { mac: '52:54:00:12:34:56', vlan: 100 }],
+      [1, { trust: true }],
+    ]);
+    const settingsOf = (world: World) => [...world.kernel.virtualFunctions.settingsOf('eth0')];
+    const set = (environment: Environment, settings: ReadonlyMap<number, VfChange>) =>
+      new HostControl(environment).setVfs({ pf: PF, count: 2, settings });
+    const wanted = make();
+    await onHost(wanted, (environment) => set(environment, asked));
+    for (const first of [true, false]) {
+      const ends = new Set<string>();
+      for (let at = 1; ; at += first ? 7 : 3) {
+        const world = make();
+        if (!first) await setVfs(world, 2);
+        const before = settingsOf(world);
+        const process = world.startController();
+        process.killAt(at, at % 2 === 0 ? 'before' : 'after');
+        const outcome = await world.run(process.run(() => set(environmentOf(process), asked)));
+        if (outcome.kind === 'done') break;
+        const { open } = await onHost(world, recoverHost);
+        expect(open).toEqual([]);
+        const end = settingsOf(world);
+        expect([before, settingsOf(wanted)], `killed at ${at}`).toContainEqual(end);
+        ends.add(JSON.stringify(end));
+        expect(plansIn(world)).toEqual([]);
+      }
+      expect(ends.size).toBe(2);
+    }
+  }, 120_000);
 
   it('are not set up where no interface of their function does it', async () => {
     const settings = new Map([[0, { vlan: 7 }]]);
@@ -237,6 +278,10 @@ describe('mediated devices', () => {
       available: 22,
     });
     expect(listing.devices).toMatchObject([{ device, parent: 'mtty', type: 'mtty-2' }]);
+    expect(listing.definitions).toEqual([
+      { uuid: DEFINED, parent: 'mtty', type: 'mtty-1', start: 'auto', active: false },
+      { uuid: UNTOLD, parent: 'mtty', type: undefined, start: undefined, active: false },
+    ]);
     const made = world.snapshot();
     const refused = onVm(world, (vm) => vm.attach({ device }));
     await expect(refused).rejects.toMatchObject({ code: 'WINDOW_UNKNOWN' });

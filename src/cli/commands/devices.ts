@@ -2,30 +2,37 @@ import type { Command } from 'commander';
 import {
   explainSelector,
   parseSelector,
+  planBinding,
   readCandidates,
   readHostSnapshot,
   readPciNames,
   rememberReads,
   resolveSelector,
   type Candidate,
+  type CandidateSet,
+  type Explanation,
   type HostSnapshot,
   type PciNames,
+  type PlannedBinding,
   type SelectionHost,
 } from '../../index.js';
 import type { CommandContext, RunWork } from '../command-context.js';
 import { describeCandidate } from '../device-json.js';
 import { renderDevices, type DeviceLine } from '../device-lines.js';
 import { EXIT } from '../exit-status.js';
-import { explainCandidates, renderExplanation } from '../explain-lines.js';
-import { findObstacles, type Obstacle } from '../obstacles.js';
+import { explainCandidates, renderExplanation, type ExplainedCandidate } from '../explain-lines.js';
+import { holdOwner, once } from '../option-values.js';
+import { findClaims, findObstacles, type Obstacle } from '../obstacles.js';
+import { addPolicyFileOption, readRules, type RuleOptions } from '../policy-rules.js';
 import { selectionHost } from '../selection-host.js';
 import { toJson } from '../to-json.js';
 import { findMissing } from '../vfio-needs.js';
 import { addJsonOption } from '../vm-options.js';
 
-interface DevicesOptions {
+interface DevicesOptions extends RuleOptions {
   readonly explain?: true;
   readonly deep?: true;
+  readonly for?: string;
 }
 
 const HELP = `
@@ -40,7 +47,9 @@ Everyone may look; without root, what other users' processes do cannot be read, 
 
 JSON: {"devices":[...],"rejected":[{"bdf","reasons":[{"reason","evidence","remedy"}]}],"missing":[...]}
 "rejected" tells which of the devices cannot be given to a VM as things are, "missing" what the host lacks for any.
-With --explain also "explained":[{"bdf","verdict","reason","rule","evidence","matched","failed","group"}].`;
+With --explain also "explained":[{"bdf","verdict","reason","rule","evidence","matched","failed","group",
+"obstacles":[{"level","reason","evidence","remedy"}],"binding":{"driver","module","writes":[{"path","value"}]}}];
+obstacles and binding are null for what the selector does not match.`;
 
 export function defineDevices(program: Command, run: RunWork): Command {
   const command = program
@@ -51,9 +60,11 @@ export function defineDevices(program: Command, run: RunWork): Command {
     .argument('[device]', 'only those that this selector matches')
     .option('--explain', 'say of each device why an attach would take it or not')
     .option('--deep', 'read also what wakes a sleeping device: serial numbers, the present link')
+    .option('--for <owner>', 'who asks, for --explain', once('--for', holdOwner))
     .addHelpText('after', HELP);
-  return addJsonOption(command).action((device: string | undefined, options: DevicesOptions) =>
-    run(async (context) => showDevices(context, device, options), { changesNothing: true }),
+  return addJsonOption(addPolicyFileOption(command)).action(
+    (device: string | undefined, options: DevicesOptions) =>
+      run(async (context) => showDevices(context, device, options), { changesNothing: true }),
   );
 }
 
@@ -65,12 +76,12 @@ async function showDevices(
   const { environment, output } = context;
   const host = { ...selectionHost(context), effects: rememberReads(environment.effects) };
   const names = await readPciNames(host.effects, host.pciIds);
-  const { all, wanted } = await findCandidates(host, device, options);
+  const { set, wanted } = await findCandidates(host, device, options);
   const seen = await lookAt(host, wanted);
   const missing = await findMissing(host.effects);
   const lines = wanted.map((candidate): DeviceLine => ({
     candidate,
-    obstacles: obstaclesOf(candidate, seen),
+    obstacles: [...findClaims(candidate, set), ...obstaclesOf(candidate, seen)],
   }));
   const document = documentOf(lines, names, missing);
   if (!options.explain) {
@@ -78,12 +89,61 @@ async function showDevices(
     output.result(toJson(document), () => renderDevices(lines, missing, { names, width }));
     return EXIT.done;
   }
-  const explanation = await explainSelector(host, parseSelector(device ?? '*'));
-  const explained = explainCandidates(explanation, all);
-  output.result(toJson({ ...document, explained }), () =>
-    renderExplanation(explained, { lines, missing }, explanation.refusal),
+  const explained = await explain(context, host, device, { options, lines, set });
+  output.result(toJson({ ...document, explained: explained.candidates }), () =>
+    renderExplanation(explained.candidates, missing, explained.refusal),
   );
   return EXIT.done;
+}
+
+/** Without a selector nothing is looked for, so nothing is chosen and nothing fails to match. */
+async function explain(
+  context: CommandContext,
+  host: SelectionHost,
+  device: string | undefined,
+  {
+    options,
+    lines,
+    set,
+  }: {
+    readonly options: DevicesOptions;
+    readonly lines: readonly DeviceLine[];
+    readonly set: CandidateSet;
+  },
+): Promise<{
+  readonly candidates: readonly ExplainedCandidate[];
+  readonly refusal: Explanation['refusal'];
+}> {
+  const { rules } = await readRules(context, options, options.for);
+  const request = parseSelector(device ?? '*');
+  const found = await explainSelector(host, request, { rules, owner: options.for });
+  const explanation: Explanation =
+    device === undefined
+      ? {
+          candidates: found.candidates.map((each) => ({ ...each, matched: [] })),
+          chosen: [],
+          refusal: undefined,
+        }
+      : found;
+  const bindings = await planBindings(host, lines);
+  const candidates = explainCandidates(explanation, set.candidates, { lines, bindings });
+  return { candidates, refusal: explanation.refusal };
+}
+
+/** What binding each to VFIO would write; nothing is told of what has no group, which cannot be bound. */
+async function planBindings(
+  { effects }: SelectionHost,
+  lines: readonly DeviceLine[],
+): Promise<ReadonlyMap<string, PlannedBinding>> {
+  const bindings = new Map<string, PlannedBinding>();
+  for (const { candidate } of lines) {
+    if (candidate.kind === 'mdev') continue;
+    const { bdf, iommuGroup } = candidate.record;
+    if (iommuGroup.known && iommuGroup.value === undefined) continue;
+    const binding = await planBinding(effects, bdf).catch(() => undefined);
+    if (binding !== undefined) bindings.set(bdf, binding);
+  }
+  return bindings;
 }
 
 /** Every candidate of the host, and those that are asked for. To explain, none matching is an answer. */
@@ -91,17 +151,18 @@ async function findCandidates(
   host: SelectionHost,
   device: string | undefined,
   { explain, deep }: DevicesOptions,
-): Promise<{ readonly all: readonly Candidate[]; readonly wanted: readonly Candidate[] }> {
-  const { candidates } = await readCandidates(host, new Set(deep === true ? ['serial'] : []));
-  if (device === undefined) return { all: candidates, wanted: candidates };
+): Promise<{ readonly set: CandidateSet; readonly wanted: readonly Candidate[] }> {
+  const set = await readCandidates(host, new Set(deep === true ? ['serial'] : []));
+  const { candidates } = set;
+  if (device === undefined) return { set, wanted: candidates };
   const request = { ...parseSelector(device), policy: { kind: 'all' } as const, orElse: [] };
   if (explain === true) {
     const explanation = await explainSelector(host, request, { guarded: false });
-    return { all: candidates, wanted: explanation.chosen };
+    return { set, wanted: explanation.chosen };
   }
   const { chosen } = await resolveSelector(host, request, { guarded: false });
   const names = new Set<string>(chosen.map(({ name }) => name));
-  return { all: candidates, wanted: candidates.filter(({ name }) => names.has(name)) };
+  return { set, wanted: candidates.filter(({ name }) => names.has(name)) };
 }
 
 /** Uses and holders are looked into for the devices asked about alone: it reads every process. */

@@ -57,6 +57,31 @@ export function compareCandidates(a: Candidate, b: Candidate): number {
   return a.kind === 'pci' ? -1 : 1;
 }
 
+/** Who has a candidate, or for whom it is set aside. */
+export interface Claim {
+  readonly key: string;
+  readonly owner: string;
+  /** Milliseconds since 1970; undefined where it ends only by itself being given back. */
+  readonly until: number | undefined;
+}
+
+/** A VM's reservation before what is set aside; unknown where neither could be read. */
+export function claimOn(candidate: Candidate, set: CandidateSet): Known<Claim | undefined> {
+  const key = reservationKeyOf(candidate);
+  if (!key.known) return key;
+  if (key.value === undefined) return { known: true, value: undefined };
+  if (!set.reservations.known) return set.reservations;
+  const reservation = set.reservations.value.get(key.value);
+  if (reservation !== undefined) {
+    const value = { key: key.value, owner: reservation.scope, until: undefined };
+    return { known: true, value };
+  }
+  if (!set.holds.known) return set.holds;
+  const hold = set.holds.value.get(key.value);
+  const value = hold && { key: key.value, owner: hold.owner, until: hold.until };
+  return { known: true, value };
+}
+
 /**
  * What a reservation of the candidate is kept under: its IOMMU group, which is the unit that VFIO gives
  * away; a mediated device by its UUID; undefined without a group.

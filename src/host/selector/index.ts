@@ -1,4 +1,4 @@
-export type { Candidate, CandidateSet } from './candidate.js';
+export { claimOn, type Candidate, type CandidateSet, type Claim } from './candidate.js';
 export { checkRules } from './check-rules.js';
 export { DEFAULT_RULES, systemRuleOf, type Rule } from './deny.js';
 export type { Expression } from './expression.js';

@@ -56,6 +56,30 @@ function rankOf(field: string, candidate: Candidate, set: CandidateSet): Rank {
   return reading.numbers[0] ?? reading.texts[0];
 }
 
+/** Where a chosen device is, and what that costs the VM. */
+export interface Placement {
+  readonly name: string;
+  /** Its NUMA node; undefined where the firmware does not tell. */
+  readonly node: number | undefined;
+  /**
+   * Distance to the nearest node of the VM beyond that of a node to itself, which is 10 in the firmware's SLIT (ACPI
+   * 6.5, 5.2.17); undefined where it is not known.
+   */
+  readonly penalty: number | undefined;
+}
+
+const LOCAL_DISTANCE = 10;
+
+export function placementOf(candidate: Candidate, set: CandidateSet): Placement {
+  const node = functionOf(candidate)?.numaNode;
+  const distance = distanceOf(candidate, set);
+  return {
+    name: candidate.name,
+    node: node?.known === true && node.value >= 0 ? node.value : undefined,
+    penalty: typeof distance === 'number' ? distance - LOCAL_DISTANCE : undefined,
+  };
+}
+
 /** The shortest way to one of the VM's nodes; undefined where the firmware does not tell. */
 function distanceOf(candidate: Candidate, { vmNodes, distances }: CandidateSet): Rank {
   const node = functionOf(candidate)?.numaNode;

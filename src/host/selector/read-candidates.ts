@@ -11,6 +11,7 @@ import { readPciNames } from '../inventory/pci-ids.js';
 import { readRecords } from '../inventory/read-records.js';
 import { attempt } from '../inventory/facts.js';
 import type { DeviceRecord } from '../inventory/record.js';
+import { createLiveness } from '../process.js';
 import { lookCloser, readHostSnapshot } from '../inventory.js';
 import type { UseFinding } from '../types.js';
 import { compareCandidates, type Candidate, type CandidateSet } from './candidate.js';
@@ -24,6 +25,8 @@ export interface SelectionHost {
   readonly effects: HostEffects;
   /** Where reservations are kept; without it nothing is known of any. */
   readonly runtime?: StateStore | undefined;
+  /** Where it is kept what selectors meant the last time; without it nothing is compared. */
+  readonly answers?: StateStore | undefined;
   /** Where the pci.ids list may be; default the places of the distributions. */
   readonly pciIds?: readonly string[] | undefined;
   /** QEMU of the VM that is to get the device: what it holds itself is no foreign use. */
@@ -58,7 +61,7 @@ export async function readCandidates(
     records,
     names,
     reservations,
-    holds: await readHolds(runtime),
+    holds: await readHolds(runtime, effects),
     vmNodes,
     distances: vmNodes === undefined ? new Map() : await readDistances(effects),
     uses: fields.has('in-use') ? await readUses(effects, functions, vmPid) : new Map(),
@@ -133,8 +136,11 @@ async function readReservations(
   return readByKey(store, (from) => new Reservations(from).list());
 }
 
-async function readHolds(store: StateStore | undefined): Promise<CandidateSet['holds']> {
-  return readByKey(store, (from) => listHolds(from, Date.now()));
+async function readHolds(
+  store: StateStore | undefined,
+  effects: HostEffects,
+): Promise<CandidateSet['holds']> {
+  return readByKey(store, (from) => listHolds(from, createLiveness(effects), Date.now()));
 }
 
 async function readByKey<T extends { readonly key: string }>(

@@ -1,21 +1,23 @@
 import { createHash } from 'node:crypto';
 import { RefusedError } from '../../errors.js';
 import { stringifyJson, type JsonValue } from '../../json.js';
-import { silentLogger, type Logger } from '../../logger.js';
+import type { Logger } from '../../logger.js';
 import { rememberReads } from '../inventory/remember.js';
 import { hostFailure } from '../reading.js';
-import type { Candidate, CandidateSet } from './candidate.js';
+import { claimOn, type Candidate, type CandidateSet } from './candidate.js';
 import { compileRules, DEFAULT_RULES, fieldsOfRules, type Rule } from './deny.js';
 import { checkExpectation } from './expect.js';
 import type { Expression } from './expression.js';
 import { locatePaths, locateRules } from './locate.js';
 import { fieldsOf } from './match.js';
-import { formatOrderKey } from './order.js';
+import { changeBetween, exchangeAnswer } from './last-answers.js';
+import { formatOrderKey, placementOf, type Placement } from './order.js';
 import { isExplicit, matchesEverything } from './parse-selector.js';
 import { checkPin, parsePin, PIN_FIELDS, type PinOutcome } from './pin.js';
 import { formatPolicy } from './policy.js';
 import { readCandidates, withUses, type SelectionHost } from './read-candidates.js';
 import type { Rejection } from './refusals.js';
+import { nameWithId, report } from './report.js';
 import type { SelectorRequest } from './request.js';
 import {
   canonicalText,
@@ -44,6 +46,8 @@ export interface ResolveOptions {
   /** Permits a selector that every device matches. */
   readonly yesAll?: boolean | undefined;
   readonly logger?: Logger | undefined;
+  /** Milliseconds since 1970; default the system's time. */
+  readonly wallClock?: (() => number) | undefined;
 }
 
 /** What a selector means on this host, now. */
@@ -59,7 +63,14 @@ export interface Resolution {
   readonly companions: readonly Candidate[];
   readonly classes: ReadonlyMap<string, readonly Candidate[]>;
   readonly rejected: readonly Rejection[];
-  /** What is worth knowing and changes nothing: a pinned device without a serial number to compare. */
+  /** When the earliest of the reservations ends that were asked for with `owner`; milliseconds since 1970. */
+  readonly reservedUntil: number | undefined;
+  /** How near the VM's NUMA nodes they are; undefined where no nodes were given. */
+  readonly placement: readonly Placement[] | undefined;
+  /**
+   * What is worth knowing and changes nothing: a pinned device without a serial number to compare, a selector that
+   * meant another device before.
+   */
   readonly notes: readonly string[];
   /** Everything the choice was made of. */
   readonly set: CandidateSet;
@@ -101,7 +112,6 @@ async function resolveOne(
   request: SelectorRequest,
   options: ResolveOptions,
 ): Promise<Resolution> {
-  const { logger = silentLogger } = options;
   const { set, asked, notes, moved } = await prepare(host, request, options);
   const { chosen, companions, rejected, classes } = choose(moved ?? request, set, asked);
   checkExpectation(request, chosen, set);
@@ -115,11 +125,40 @@ async function resolveOne(
     companions,
     classes,
     rejected,
+    reservedUntil: earliestEnd([...chosen, ...companions], set, options.owner),
+    placement: set.vmNodes && chosen.map((candidate) => placementOf(candidate, set)),
     notes,
     set,
   };
-  report(logger, request, resolution);
-  return resolution;
+  const change = await compareWithLast(host, request, resolution, options);
+  const told = change === undefined ? resolution : { ...resolution, notes: [...notes, change] };
+  report(request, told, options);
+  return told;
+}
+
+/** A device that is named means itself; what is only looked at is nobody's answer. */
+async function compareWithLast(
+  { answers }: SelectionHost,
+  request: SelectorRequest,
+  { selectorHash, chosen }: Resolution,
+  { guarded = true, wallClock = Date.now }: ResolveOptions,
+): Promise<string | undefined> {
+  if (answers === undefined || !guarded || isExplicit(request.expression)) return undefined;
+  const time = new Date(wallClock()).toISOString();
+  const now = { selectorHash, time, devices: chosen.map(nameWithId) };
+  return changeBetween(request.text, await exchangeAnswer(answers, now), now);
+}
+
+function earliestEnd(
+  chosen: readonly Candidate[],
+  set: CandidateSet,
+  owner: string | undefined,
+): number | undefined {
+  const ends = chosen.flatMap((candidate) => {
+    const claim = claimOn(candidate, set);
+    return claim.known && claim.value?.owner === owner ? (claim.value?.until ?? []) : [];
+  });
+  return ends.length === 0 ? undefined : Math.min(...ends);
 }
 
 interface Prepared {
@@ -143,9 +182,10 @@ async function prepare(
   const fields = new Set([...fieldsOfRequest(request), ...fieldsOfRules(active)]);
   const onlyFree = guarded && (options.onlyFree ?? !explicit);
   const asked = { rules: compileRules(active), scope, owner, guarded, onlyFree };
-  // A rule may be about more than the device itself: the function that a VF is of.
+  // A rule may be about more than what is named: the function that a VF, or a mediated device, is of.
+  const isFunction = explicit && !fieldsOf(request.expression).includes('uuid');
   const isNarrow =
-    explicit && request.pin === undefined && options.readAll !== true && rules.length === 0;
+    isFunction && request.pin === undefined && options.readAll !== true && rules.length === 0;
   const read = await readCandidates(host, fields, isNarrow ? request.expression : undefined);
   const outcome = await meetPin(host, request, read);
   const set = among(among(read, options.among), outcome && new Set(outcome.names));
@@ -204,7 +244,7 @@ export async function explainSelector(
   const { set, asked } = await prepare(remembered, { ...request, policy }, wide);
   const candidates = explainAll(request, set, asked);
   try {
-    const { chosen } = choose(request, set, asked);
+    const { chosen } = choose({ ...request, policy }, set, asked);
     return { candidates, chosen, refusal: undefined };
   } catch (error) {
     if (!(error instanceof RefusedError)) throw error;
@@ -258,29 +298,4 @@ function plain(value: unknown): JsonValue {
   }
   // What is left of plain data are JSON's scalars.
   return (value ?? null) as JsonValue;
-}
-
-function report(logger: Logger, request: SelectorRequest, resolution: Resolution): void {
-  const { selector, snapshotHash, selectorHash, policy, chosen, rejected } = resolution;
-  const devices = chosen.map(identify);
-  logger.info(
-    { selector: request.text, canonical: selector, policy, snapshotHash, devices },
-    `selector ${request.text}: ${devices.map(({ name }) => name).join(', ')}`,
-  );
-  logger.debug({ selector, selectorHash, snapshotHash, policy, devices, rejected }, 'resolution');
-}
-
-function identify(candidate: Candidate) {
-  if (candidate.kind === 'mdev') return { name: candidate.name, kind: 'mdev' };
-  const { vendorId, deviceId, serials, numaNode, iommuGroup, driver } = candidate.record;
-  return {
-    name: candidate.name,
-    kind: 'pci',
-    vendorId: vendorId.known ? vendorId.value : null,
-    deviceId: deviceId.known ? deviceId.value : null,
-    serial: serials.known ? (serials.value.found[0]?.value ?? null) : null,
-    numa: numaNode.known ? numaNode.value : null,
-    group: iommuGroup.known ? (iommuGroup.value ?? null) : null,
-    driver: driver.known ? (driver.value ?? null) : null,
-  };
 }

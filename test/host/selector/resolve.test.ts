@@ -386,7 +386,8 @@ it('reports one line at info, with what the device is', async () => {
   await resolve('class:nvme', {}, { logger, guarded: false });
   expect(lines.map(({ level }) => level)).toEqual(['info', 'debug']);
   expect(lines[0]).toMatchObject({
-    message: 'selector class:nvme: 10000:e1:00.0',
+    message:
+      'class:nvme is 10000:e1:00.0 8086:10d3 (serial S4EV-77, NUMA node 0, IOMMU group 6, driver nvme)',
     details: {
       devices: [{ name: '10000:e1:00.0', serial: 'S4EV-77', numa: 0, group: 6, driver: 'nvme' }],
     },

@@ -33,8 +33,8 @@ The UUID of --vm and --name is the same every time. Where NVIDIA's driver makes 
 the virtual function itself, the type a number or a name, and there is no UUID. Only what was made by create is
 removed, and only while nobody has it open. attach takes the UUID, or the virtual function, as its device.
 
-JSON: {"types":[{"framework","parent","type","name","available"}],"devices":[{"framework","device","parent","type","group"}]}
-or {"mdev":{"framework","device","already"},"steps":[{"kind","outcome","ms"}]}`;
+JSON: {"types":[{"framework","parent","type","name","available"}],"devices":[{"framework","device","parent","type","group"}],
+"definitions":[{"uuid","parent","type","start","active"}]}, these of mdevctl; or {"mdev":{"framework","device","already"},"steps":[{"kind","outcome","ms"}]}`;
 
 export function defineHostMdev(host: Command, run: RunWork): Command {
   const mdev = addJsonOption(
@@ -110,7 +110,7 @@ function identityOf({ uuid, vm, name }: CreateOptions): MdevIdentity | undefined
   });
 }
 
-function renderListing({ types, devices }: MdevListing): string {
+function renderListing({ types, devices, definitions }: MdevListing): string {
   const lines = [
     ...types.map(({ parent, type, name, available }) => {
       const left = available === undefined ? '' : `, ${available} left`;
@@ -119,6 +119,10 @@ function renderListing({ types, devices }: MdevListing): string {
     ...devices.map(({ device, parent, type, group }) => {
       const where = group === undefined ? 'no IOMMU group' : `IOMMU group ${group}`;
       return `${device} is a ${type} of ${parent} (${where})`;
+    }),
+    ...definitions.map(({ uuid, parent, type, start, active }) => {
+      const what = `a ${type ?? 'device of unknown type'} of ${parent}, start ${start ?? 'unknown'}`;
+      return `${uuid} is defined in mdevctl: ${what}${active ? '' : ', not there'}`;
     }),
   ];
   if (lines.length === 0) return 'no parent offers mediated devices';

@@ -1,0 +1,40 @@
+import type { Bdf } from '../pci/pci-address.js';
+import type { HostEffects } from './effects.js';
+import { devicePath, readDriver, readFunction, readOverride } from './pci-function.js';
+import { chooseVfioModule, findDriver } from './variant.js';
+import { isSameDriver } from './vfio-drivers.js';
+
+/** What `bindToVfio` would do to a function now. */
+export interface PlannedBinding {
+  readonly driver: string;
+  /** The module that has to be loaded first; undefined where the driver is there. */
+  readonly module: string | undefined;
+  /** In order; none where it is bound so already. */
+  readonly writes: readonly { readonly path: string; readonly value: string }[];
+}
+
+/** Looks, and changes nothing; `bindToVfio` looks again. */
+export async function planBinding(effects: HostEffects, bdf: Bdf): Promise<PlannedBinding> {
+  const device = await readFunction(effects, bdf);
+  const module = await chooseVfioModule(effects, device?.modalias);
+  const named = module === 'vfio_pci' ? 'vfio-pci' : module;
+  const found = await findDriver(effects, named, module);
+  const driver = found ?? named;
+  const present = await readDriver(effects, bdf);
+  const missing = found === undefined ? module : undefined;
+  if (present !== undefined && isSameDriver(present, driver)) {
+    return { driver, module: missing, writes: [] };
+  }
+  const override = await readOverride(effects, bdf);
+  const isSet = override.known && override.value === driver;
+  const directory = devicePath(bdf);
+  return {
+    driver,
+    module: missing,
+    writes: [
+      ...(isSet ? [] : [{ path: `${directory}/driver_override`, value: driver }]),
+      ...(present === undefined ? [] : [{ path: `${directory}/driver/unbind`, value: bdf }]),
+      { path: `/sys/bus/pci/drivers/${driver}/bind`, value: bdf },
+    ],
+  };
+}
