@@ -138,6 +138,16 @@ describe('multifunction under ACPI', () => {
     ]);
   });
 
+  it('cannot ask for a device in another slot of a port than the first, which only a reset takes', async () => {
+    const vm = await start(GUESTS.linux);
+    await vm.add('far', 'rp0', { addr: '0x1f' });
+    await vm.del('far');
+    await vm.advance(20_000);
+    expect(await vm.peripherals()).toContain('far');
+    await vm.value('system_reset');
+    await vm.untilDeleted('far');
+  });
+
   it('keeps a stray device of slot 1, which the guest never sees, when slot 0 goes', async () => {
     const vm = await start(GUESTS.linux);
     await vm.add('a', 'rp0');
