@@ -87,6 +87,7 @@ class ScheduleRun {
       actors: this.#actors,
       initial,
       ending: this.#schedule.ending,
+      guest: this.#schedule.guest,
     });
     this.#watch.check();
   }

@@ -11,9 +11,14 @@ interface Settling {
   /** The host before the schedule. */
   readonly initial: string;
   readonly ending: Schedule['ending'];
+  readonly guest: Schedule['guest'];
 }
 
-const PATIENCE_MS = 30_000;
+/** Whatever was delayed in a schedule has happened by then. */
+const LATEST_MS = 120_000;
+/** Five seconds of a native unplug and one for power, or what a slow guest makes of it. */
+const PATIENCE_MS = 12_000;
+const SLOW_PATIENCE_MS = 40_000;
 
 /** With no more faults: everything out, the VMs ended, the host given back. And then nothing is left. */
 export async function settle(settling: Settling): Promise<void> {
@@ -22,7 +27,7 @@ export async function settle(settling: Settling): Promise<void> {
   world.faults.stop();
   actors.end();
   // What is late comes now.
-  await world.run(world.clock.delay(PATIENCE_MS * 4));
+  await world.run(world.clock.delay(LATEST_MS));
   if (ending === 'detach') await takeOut(settling);
   for (const vm of stage.vms) vm.kill();
   await work(settling, (_open, environment) => recoverHost(environment));
@@ -33,12 +38,12 @@ export async function settle(settling: Settling): Promise<void> {
 
 /** Takes out what each VM has. A guest that does not answer keeps it, and that is no fault. */
 async function takeOut(settling: Settling): Promise<void> {
-  const { stage, watch, initial } = settling;
+  const { stage, watch, initial, guest } = settling;
+  const options = { timeoutMs: guest === 'slow' ? SLOW_PATIENCE_MS : PATIENCE_MS };
   for (const index of [0, 1] as const) {
     if (!stage.vm(index).alive) continue;
     await work(settling, async (open) => {
       const vm = await open(index);
-      const options = { timeoutMs: PATIENCE_MS };
       await vm.recover(options);
       for (const id of idsIn(stage.vm(index))) await vm.detach(id, options);
       await vm.close();
