@@ -45,13 +45,16 @@ export class RecordingHost {
    * @returns {Promise<{ run: import('../../test/replay/run-scenario.mjs').Run,
    *   entries: readonly import('qmplug/testing').TranscriptEntry[], faults: readonly string[] }>}
    */
-  async record(scenario, { qmpPath, otherQmpPath }) {
+  async record(scenario, { qmpPath, otherQmpPath, pid }) {
     assert.ok(this.#host);
     const { stdout, stderr } = await (
       await this.#host
-    ).run(['node', 'test/programs/record-scenario.mjs', scenario, qmpPath, otherQmpPath], {
-      deadlineMs: RECORDING_MS,
-    });
+    ).run(
+      ['node', 'test/programs/record-scenario.mjs', scenario, qmpPath, otherQmpPath, String(pid)],
+      {
+        deadlineMs: RECORDING_MS,
+      },
+    );
     if (stdout === '') throw new Error(stderr);
     // Large integers stand in what QEMU said alone.
     const { entries } = /** @type {any} */ (parseJson(stdout));

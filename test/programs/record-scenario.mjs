@@ -1,17 +1,16 @@
 // Runs a scenario of test/replay on a real QEMU with a real host, and prints what was said, in one JSON document.
 //
-//   node record-scenario.mjs SCENARIO MONITOR OTHER-MONITOR
+//   node record-scenario.mjs SCENARIO MONITOR OTHER-MONITOR PID
 import { readdir, readlink, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as qmplug from '../../dist/index.js';
 import { connectQmp } from '../../dist/qmp/index.js';
 import * as testing from '../../dist/testing.js';
-import { identifyVm } from '../../build/vm/index.js';
 import { recordingStage } from '../../scripts/lab/recording-stage.mjs';
 import { runScenario } from '../replay/run-scenario.mjs';
 import { SCENARIOS } from '../replay/scenarios.mjs';
 
-const [name = '', qmpPath = '', otherPath = ''] = process.argv.slice(2);
+const [name = '', qmpPath = '', otherPath = '', qemuPid = ''] = process.argv.slice(2);
 const scenario = SCENARIOS.find((each) => each.name === name);
 if (!scenario) throw new Error(`no scenario ${name}`);
 
@@ -27,13 +26,20 @@ stage.soon = () => () => undefined;
 stage.host = {
   effects,
   liveness,
-  identity: await identifyVm(qmpPath, effects),
+  identity: await identityOf(Number(qemuPid)),
   snapshot,
   stop: () => undefined,
 };
 const run = await runScenario(scenario, { ...qmplug, ...testing }, stage);
 await other.close();
 process.stdout.write(qmplug.stringifyJson({ run, entries, faults: faults.map(String) }));
+
+/** Field 22 of /proc/<pid>/stat is the start time; the name before it may hold anything. */
+async function identityOf(pid) {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  return { kind: 'process', ...(await liveness.self()), pid, startTime };
+}
 
 /** Drivers, overrides, and the nodes of VFIO with their owners. */
 async function snapshot() {
