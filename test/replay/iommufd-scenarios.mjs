@@ -127,6 +127,8 @@ export const iommufdScenarios = [
     ...LAB,
     name: 'iommufd-group',
     shows: 'a device goes by its group where that is asked for, and the next one follows it',
+    // On 10.0 the controller looks again before the event comes; that it does depends on the host, and replays do not.
+    not: ['5.2', '7.2', '10.0'],
     steps: [
       attach(TESTDEV, 'vfio_device_4_0 on rp0', { object: false, route: 'group' }),
       attach(RNG, 'vfio_device_3_0 on rp1', { object: false }),
