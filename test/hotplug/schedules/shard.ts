@@ -5,7 +5,8 @@ import { anySchedule } from './schedule.js';
 
 /** Files that share the schedules, so that two processors have two of them at a time. */
 const SHARD_COUNT = 4;
-const SCHEDULES = Number(process.env['QMPLUG_SCHEDULES'] ?? 1_000);
+const DEFAULT_SCHEDULES = process.env['CI'] === 'true' ? 10_000 : 1_000;
+const SCHEDULES = Number(process.env['QMPLUG_SCHEDULES'] ?? DEFAULT_SCHEDULES);
 const MINUTES = Number(process.env['QMPLUG_SCHEDULE_MINUTES'] ?? 0);
 const SEED = process.env['QMPLUG_SEED'];
 
@@ -16,8 +17,8 @@ function shareOf(total: number, shard: number): number {
 
 /**
  * Runs one shard's schedules. Its seed is printed, and one that was given (QMPLUG_SEED) runs the same schedules
- * again; QMPLUG_SCHEDULES says how many there are in all (1,000), QMPLUG_SCHEDULE_MINUTES how
- * long instead.
+ * again; QMPLUG_SCHEDULES says how many there are in all (1,000, in CI 10,000),
+ * QMPLUG_SCHEDULE_MINUTES how long instead.
  */
 export function runShard(shard: number): void {
   const seed = (SEED === undefined ? Date.now() : Number(SEED)) % 0x7fff_ffff;
