@@ -1,4 +1,4 @@
-import type { Bdf } from '../pci/pci-address.js';
+import { toBdf, type Bdf } from '../pci/pci-address.js';
 import type { HostEffects } from './effects.js';
 import { devicePath, readDriver, readFunction, readOverride } from './pci-function.js';
 import { chooseVfioModule, findDriver } from './variant.js';
@@ -13,8 +13,9 @@ export interface PlannedBinding {
   readonly writes: readonly { readonly path: string; readonly value: string }[];
 }
 
-/** Looks, and changes nothing; `bindToVfio` looks again. */
-export async function planBinding(effects: HostEffects, bdf: Bdf): Promise<PlannedBinding> {
+/** Looks, and changes nothing; `bindToVfio` looks again. @throws {InputError} `BAD_BDF`. */
+export async function planBinding(effects: HostEffects, address: Bdf): Promise<PlannedBinding> {
+  const bdf = toBdf(address);
   const device = await readFunction(effects, bdf);
   const module = await chooseVfioModule(effects, device?.modalias);
   const named = module === 'vfio_pci' ? 'vfio-pci' : module;

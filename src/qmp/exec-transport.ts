@@ -57,6 +57,7 @@ class ExecTransport implements QmpTransport {
   /** Whether a signal of ours ended the command: then its status says nothing. */
   #killed = false;
   #exited = false;
+  #isEndKnown = false;
   #outputEnded = false;
   #finished = false;
   #reason: Error | undefined;
@@ -86,8 +87,12 @@ class ExecTransport implements QmpTransport {
     child.on('exit', (code, signalName) => {
       this.#exited = true;
       this.#cancelGrace();
-      if (!this.#closing && !this.#killed) this.#reason ??= this.#ended(code, signalName);
-      this.#finish();
+      // What it said last, which is why it ended, may still wait to be read.
+      setImmediate(() => {
+        if (!this.#closing && !this.#killed) this.#reason ??= this.#ended(code, signalName);
+        this.#isEndKnown = true;
+        this.#finish();
+      });
     });
     this.#passStderrOn(logger);
   }
@@ -139,16 +144,24 @@ class ExecTransport implements QmpTransport {
     this.#terminating = true;
     this.#child.stdin.end();
     this.#cancelGrace = this.#clock.after(END_GRACE_MS, () => {
-      this.#killed = true;
-      this.#child.kill('SIGTERM');
-      this.#cancelGrace = this.#clock.after(END_GRACE_MS, () => {
-        this.#child.kill('SIGKILL');
+      // A process that was held up hears of its timers first, and then of children that have ended long since.
+      setImmediate(() => {
+        this.#kill();
       });
     });
   }
 
+  #kill(): void {
+    if (this.#exited) return;
+    this.#killed = true;
+    this.#child.kill('SIGTERM');
+    this.#cancelGrace = this.#clock.after(END_GRACE_MS, () => {
+      this.#child.kill('SIGKILL');
+    });
+  }
+
   #finish(): void {
-    if (this.#finished || !this.#exited || !this.#outputEnded) return;
+    if (this.#finished || !this.#isEndKnown || !this.#outputEnded) return;
     this.#finished = true;
     this.#child.stderr.destroy();
     this.#handlers?.onClose(this.#reason);

@@ -40,11 +40,14 @@ it.each(documents)('$path names only error codes that exist', (document) => {
 });
 
 it('names only environment variables that are read', () => {
-  // What users set, and what those set who run the schedules.
-  const readers = ['src/cli/settings.ts', 'shard.ts', 'run-schedule.ts'].map((name) =>
-    join(ROOT, name.includes('/') ? name : `test/hotplug/schedules/${name}`),
-  );
-  const settings = readers.map((path) => readFileSync(path, 'utf8')).join();
+  // What users set, and what those set who run the schedules and the machines of the lab.
+  const readers = [
+    'src/cli/settings.ts',
+    'test/hotplug/schedules/shard.ts',
+    'test/hotplug/schedules/run-schedule.ts',
+    'scripts/lab/grub-host.mjs',
+  ];
+  const settings = readers.map((path) => readFileSync(join(ROOT, path), 'utf8')).join();
   const named = documents.flatMap(({ text }) => text.match(/\bQMPLUG_[A-Z_]+/g) ?? []);
   expect(named.filter((name) => !settings.includes(`'${name}'`))).toEqual([]);
 });

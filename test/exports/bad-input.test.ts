@@ -77,6 +77,7 @@ const VM_WAITS = { timeoutMs: -1 };
 
 const MAIN: Readonly<Record<string, Rows | string>> = {
   bootPlanToJson: TAKES_ALL,
+  claimOn: TAKES_ALL,
   compareBdf: { 'no addresses': () => main.compareBdf(anything('x'), anything('y')) },
   createEnvironment: {
     'a state directory of no name': () => main.createEnvironment({ stateDir: '' }),
@@ -109,6 +110,10 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     'function 8': () => main.parseSelector('0000:3b:00.8'),
   },
   parseSize: { nothing: () => main.parseSize(''), 'a fraction': () => main.parseSize('1.5G') },
+  planBinding: {
+    'a path': () => main.planBinding(environment.effects, anything('../../etc')),
+    'no function': () => main.planBinding(environment.effects, anything('0000:3b:00')),
+  },
   planBoot: {
     'no ports': boot({ rootPorts: 0 }),
     'half a port': boot({ rootPorts: 1.5 }),
