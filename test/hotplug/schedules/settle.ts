@@ -1,4 +1,9 @@
-import { recoverHost } from '../../../src/index.js';
+import {
+  listQuarantine,
+  recoverHost,
+  releaseFromQuarantine,
+  type Environment,
+} from '../../../src/index.js';
 import type { Actors } from './actors.js';
 import type { Schedule } from './schedule.js';
 import { hostOf, idsIn, type Stage } from './stage.js';
@@ -28,12 +33,20 @@ export async function settle(settling: Settling): Promise<void> {
   actors.end();
   // What is late comes now.
   await world.run(world.clock.delay(LATEST_MS));
+  await work(settling, (_open, environment) => liftQuarantine(environment));
   if (ending === 'detach') await takeOut(settling);
   for (const vm of stage.vms) vm.kill();
   await work(settling, (_open, environment) => recoverHost(environment));
   checkHost(watch, hostOf(world), initial);
   const left = world.store.contents.map(([name]) => name);
   if (left.length > 0) watch.report('nothing-left', left.join());
+}
+
+/** What an operator does once the kernel has come back from a write that hung. */
+async function liftQuarantine(environment: Environment): Promise<void> {
+  for (const { device } of await listQuarantine(environment)) {
+    await releaseFromQuarantine(environment, device);
+  }
 }
 
 /** Takes out what each VM has. A guest that does not answer keeps it, and that is no fault. */
