@@ -41,6 +41,24 @@ describe('device_add of QEMU 10.0', () => {
     expect(await vm.value('qom-get', { path, property: 'addr' })).toBe(2);
   });
 
+  it.each([
+    ['br0', {}, 0x1005, [0, 1, 4]],
+    ['rp0', {}, 0x1044, [1, 4]],
+    ['br0', { 'disable-legacy': 'on' }, 0x1044, [1, 4]],
+    ['rp0', { 'disable-legacy': 'off' }, 0x1005, [0, 1, 4]],
+  ])(
+    'makes a virtio device on %s with %j what old drivers know there',
+    async (bus, more, id, bars) => {
+      const bridge = { driver: 'pcie-pci-bridge', id: 'br0', bus: 'pcie.0', addr: '0x9' };
+      const vm = await start({ devices: [...rootPorts(1), bridge], startPaused: false });
+      const addr = bus === 'br0' ? '0x1' : '0x0';
+      await vm.value('device_add', { driver: 'virtio-rng-pci', id: 'a', bus, addr, ...more });
+      const device = vm.world.vm().machine.devices.find((each) => each.id === 'a');
+      expect(device?.identity.deviceId).toBe(id);
+      expect(device?.regions.map(({ bar }) => bar)).toEqual(bars);
+    },
+  );
+
   it('takes ids that 7.2 refuses', async () => {
     const vm = await start();
     await vm.add('1 odd,id', 'rp0');

@@ -155,25 +155,34 @@ interface NewDevice {
   readonly handed: HandedFile | undefined;
 }
 
+/** Left to itself it is one anywhere but in a port (virtio_pci_realize, hw/virtio/virtio-pci.c, 7.2 to 10.0). */
+function isTransitional({ bus, properties }: NewDevice): boolean {
+  const without = properties.get('disable-legacy');
+  if (without === 'on' || without === 'off') return without === 'off';
+  return bus.typeName !== 'PCIE' || bus.bridge === undefined;
+}
+
 function realize(machine: Machine, wanted: NewDevice): PciDevice {
   const { type, bus, properties, hotplugged } = wanted;
   const index = bus.nextIndex++;
   const asked = Number(properties.get('addr') ?? -1);
   if (hotplugged) prePlug(bus);
   const devfn = choosePlace(machine, wanted, asked);
+  const legacy = isTransitional(wanted) ? type.transitional : undefined;
+  const regions = [...(legacy === undefined ? [] : [legacy.region]), ...type.regions(properties)];
   const device: PciDevice = {
     ...wanted,
     devfn,
     properties: new Map([...properties, ['addr', devfn]]),
     identity: {
       vendorId: type.vendorId,
-      deviceId: type.deviceId,
+      deviceId: legacy?.deviceId ?? type.deviceId,
       classCode: type.classCode,
       classText: type.classText,
-      subsystem: type.subsystem,
+      subsystem: legacy?.subsystem ?? type.subsystem,
       irqPin: type.irqPin,
     },
-    regions: type.regions(properties).map((region) => ({ ...region, address: undefined })),
+    regions: regions.map((region) => ({ ...region, address: undefined })),
     irq: 0,
     childBus: undefined,
     bridge: undefined,

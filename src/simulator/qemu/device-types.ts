@@ -28,6 +28,12 @@ export interface DeviceType {
   readonly irqPin: number;
   readonly properties: readonly PropertySpec[];
   readonly regions: (properties: ReadonlyMap<string, JsonValue>) => readonly RegionSpec[];
+  /** What else a virtio device is where drivers from before version 1.0 of its standard may use it. */
+  readonly transitional?: {
+    readonly deviceId: number;
+    readonly subsystem: readonly [vendor: number, device: number];
+    readonly region: RegionSpec;
+  };
   /** Values of properties that have no default in the tables. */
   readonly initialValues?: Readonly<Record<string, JsonValue>>;
   /** A qdev object inside, which gets a DEVICE_DELETED of its own. */
@@ -248,6 +254,7 @@ const TYPES: readonly DeviceType[] = [
     deviceId: 0x1044,
     classCode: 0x00ff,
     subsystem: QUMRANET,
+    transitional: { deviceId: 0x1005, subsystem: [0x1af4, 4], region: io(0, 32) },
     irqPin: 1,
     properties: propertyList(VIRTIO),
     regions: () => [memory(1, 0x1000), memory(4, 0x4000, { prefetch: true, is64bit: true })],
