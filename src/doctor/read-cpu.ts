@@ -29,3 +29,6 @@ function kindOf(vendor: string | undefined, text: string): Cpu['kind'] {
 }
 
 export const isX86 = ({ kind }: Cpu) => kind === 'intel' || kind === 'amd';
+
+/** The bit that hypervisors set for their guests: CPUID 1, ECX bit 31 (`X86_FEATURE_HYPERVISOR`, Linux 6.12). */
+export const isVirtual = ({ flags }: Cpu) => flags.has('hypervisor');

@@ -8,6 +8,19 @@ const lines = (findings: readonly Finding[]) =>
     .filter(({ verdict }) => verdict !== 'ok' && verdict !== 'skip')
     .map(({ id, verdict, why, remedy }) => `${verdict} ${id}: ${why} -> ${remedy ?? ''}`);
 
+it('sends the reader of a VM without an IOMMU to its host', async () => {
+  using patient = new Patient({
+    tree: (tree) => tree.remove('/sys/kernel/iommu_groups'),
+    files: {
+      '/proc/cpuinfo': 'vendor_id\t: AuthenticAMD\nflags\t\t: fpu svm hypervisor\n',
+      '/sys/kernel/iommu_groups/17/type': null,
+      '/sys/kernel/iommu_groups/17/reserved_regions': null,
+    },
+  });
+  const [finding] = await patient.examine({ only: ['iommu.active'] });
+  expect(finding?.remedy).toMatch(/firmware.*; this is a VM: its host has to give it an IOMMU/);
+});
+
 it('finds nothing wrong with a host on which all is well', async () => {
   using patient = new Patient();
   expect(lines(await patient.examine())).toEqual([]);

@@ -7,7 +7,7 @@ import {
 import { IOMMU_OFF } from '../../host/setup/wants/iommu.js';
 import type { DeviceCheck, HostCheck, Subject } from '../check.js';
 import { fail, ok, seen, skip, unknownAnswer, warn } from '../finding.js';
-import { isX86, readCpu, type Cpu } from '../read-cpu.js';
+import { isVirtual, isX86, readCpu, type Cpu } from '../read-cpu.js';
 import { readCommandLine, readParameter } from '../read-module.js';
 import { configuredVsRunning } from './boot-arguments.js';
 import { firmwareChecks } from './iommu-firmware.js';
@@ -20,6 +20,8 @@ const ON: Readonly<Partial<Record<Cpu['kind'], string>>> = {
   intel: 'set intel_iommu=on on the kernel command line, and switch VT-d on in the firmware',
   amd: 'switch AMD-Vi (IOMMU) on in the firmware; remove amd_iommu=off and iommu=off from the kernel command line',
 };
+
+const IN_VM = 'its host has to give it an IOMMU first (QEMU: -device intel-iommu or amd-iommu)';
 
 const active: HostCheck = {
   id: 'iommu.active',
@@ -41,7 +43,9 @@ const active: HostCheck = {
 async function remedyFor(effects: Parameters<typeof readCpu>[0]): Promise<string> {
   const cpu = await readCpu(effects).catch(() => undefined);
   const both = 'switch VT-d or AMD-Vi on in the firmware, and on Intel boot with intel_iommu=on';
-  return cpu === undefined ? both : (ON[cpu.kind] ?? 'switch the IOMMU (SMMU) on in the firmware');
+  if (cpu === undefined) return both;
+  const here = ON[cpu.kind] ?? 'switch the IOMMU (SMMU) on in the firmware';
+  return isVirtual(cpu) ? `${here}; this is a VM: ${IN_VM}` : here;
 }
 
 const cmdline: HostCheck = {

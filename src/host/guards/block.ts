@@ -38,7 +38,7 @@ function findMountUses(stack: readonly BlockDevice[], { mounts }: MountTable): r
     const points = [...new Set(own.map(({ mountPoint }) => mountPoint))];
     const [first] = own;
     if (first === undefined) return [];
-    const more = points.length > 1 ? ` and ${points.length - 1} more places` : '';
+    const more = points.length > 1 ? ` and ${points.length - 1} more` : '';
     const where = first.pid === 'self' ? '' : ` (mount namespace of process ${first.pid})`;
     return [
       {
