@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.js';
 
 const minutes = (count: number) => count * 60_000;
 const gibibytes = (count: number) => count * 2 ** 30;
@@ -8,6 +9,7 @@ const everyProcessor = availableParallelism();
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
