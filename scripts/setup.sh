@@ -7,7 +7,7 @@
 # packages, and Linux kernels for x86 and the other machines, unpacked into the user's cache directory and never
 # installed. docker: Docker, and the QEMU versions that docker/ describes, as images and unpacked into the same
 # directory. grub: disks with Debian and its own GRUB, made by debootstrap and kept there too. iommufd: a kernel with
-# iommufd, built from Debian's source and kept there too. Default: all but iommufd.
+# iommufd, built from Debian's source and kept there too. Default: all but grub and iommufd.
 # It says what is missing before it installs anything; with --no-install it lists that and ends with status 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,7 +39,7 @@ for argument in "$@"; do
       ;;
   esac
 done
-[ ${#needs[@]} -gt 0 ] || needs=(npm tools lab docker grub)
+[ ${#needs[@]} -gt 0 ] || needs=(npm tools lab docker)
 
 needs() { [[ " ${needs[*]} " == *" $1 "* ]]; }
 say() { echo "setup: $*" >&2; }

@@ -5,8 +5,7 @@ import { missingFor, missingForMachine } from './lab/capability.mjs';
 /**
  * @typedef {object} Tier
  * @property {string} name of the project in vitest.config.ts
- * @property {readonly ('tools' | 'lab' | 'docker' | 'grub')[]} setUp the parts of scripts/setup.sh that it needs,
- *   node_modules apart
+ * @property {readonly ('tools' | 'lab' | 'docker')[]} setUp the parts of scripts/setup.sh that it needs, node_modules apart
  * @property {() => readonly string[]} missing why this machine cannot run it; empty when it can
  */
 
@@ -29,6 +28,5 @@ export const TIERS = [
     ],
   },
   { name: 'lab', setUp: ['lab'], missing: () => missingFor('vfio-host') },
-  { name: 'grub', setUp: ['lab', 'grub'], missing: () => missingFor('grub-host') },
   { name: 'container', setUp: ['lab', 'docker'], missing: () => missingFor('container') },
 ];
