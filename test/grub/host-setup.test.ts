@@ -14,8 +14,11 @@ const MACHINES = [
   { program: 'dracut', desired, undoneAt: 1 },
 ] as const;
 
-/** Where set-up and the programs that it runs may leave anything. */
-const PLACES = /^\/(etc|boot)(\/|$)|^\/var\/lib(\/(qmplug|initramfs-tools)(\/|$)|$)/;
+/**
+ * Where set-up and the programs that it runs may leave anything. mkinitramfs and dracut build in a folder of
+ * /var/tmp, and remove it.
+ */
+const PLACES = /^\/(etc|boot)(\/|$)|^\/var\/lib(\/(qmplug|initramfs-tools)(\/|$)|$)|^\/var\/tmp$/;
 
 const runs = new Map<string, ReadonlyMap<string, string>>();
 /** What a machine told, by stage and key: `1 cmdline`. */
