@@ -34,6 +34,13 @@ export interface BindResult {
   readonly already: boolean;
 }
 
+/** The files whose writes bind a function. */
+export const bindingFiles = {
+  override: (bdf: Bdf) => `${devicePath(bdf)}/driver_override`,
+  unbind: (bdf: Bdf) => `${devicePath(bdf)}/driver/unbind`,
+  bind: (driver: string) => `/sys/bus/pci/drivers/${driver}/bind`,
+} as const;
+
 const WRITE_DEADLINE_MS = 15_000;
 const NODE_DEADLINE_MS = 5_000;
 
@@ -101,7 +108,7 @@ export async function writeOverride(
   const current = await readOverride(effects, bdf);
   if (current.known && (current.value ?? null) === value) return;
   // Only a newline clears it: a write of nothing never reaches the kernel.
-  await write(effects, `${devicePath(bdf)}/driver_override`, value ?? '\n', { bdf, options });
+  await write(effects, bindingFiles.override(bdf), value ?? '\n', { bdf, options });
 }
 
 /** Takes the function from its driver; done when it has none. */
@@ -112,7 +119,7 @@ export async function unbind(
 ): Promise<void> {
   if ((await readDriver(effects, bdf)) === undefined) return;
   try {
-    await write(effects, `${devicePath(bdf)}/driver/unbind`, bdf, { bdf, options });
+    await write(effects, bindingFiles.unbind(bdf), bdf, { bdf, options });
   } catch (error) {
     // Someone else unbound it in between, which is as good.
     const isGone = error instanceof HostError && isMissing(error.cause);
@@ -139,7 +146,7 @@ export async function bind(
 ): Promise<void> {
   let refusal: HostIoError | undefined;
   try {
-    await effects.write(`/sys/bus/pci/drivers/${driver}/bind`, bdf, {
+    await effects.write(bindingFiles.bind(driver), bdf, {
       deadlineMs: options.writeDeadlineMs ?? WRITE_DEADLINE_MS,
     });
   } catch (error) {
@@ -224,7 +231,8 @@ async function requireDevice(effects: HostEffects, bdf: Bdf): Promise<void> {
 
 function noIommu(bdf: Bdf): HostNotReadyError {
   return new HostNotReadyError('NO_IOMMU', `${bdf} is in no IOMMU group`, {
-    remedy: 'turn the IOMMU on in the firmware and boot with intel_iommu=on or amd_iommu=on',
+    remedy:
+      'switch the IOMMU on in the firmware and on the kernel command line (intel_iommu=on on Intel)',
     details: { device: bdf },
   });
 }

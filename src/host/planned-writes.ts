@@ -1,8 +1,9 @@
 import { toBdf, type Bdf } from '../pci/pci-address.js';
 import type { HostEffects } from './effects.js';
-import { devicePath, readDriver, readFunction, readOverride } from './pci-function.js';
-import { chooseVfioModule, findDriver } from './variant.js';
-import { isSameDriver } from './vfio-drivers.js';
+import { bindingFiles } from './binding.js';
+import { readDriver, readFunction, readOverride } from './pci-function.js';
+import { chooseVfioDriver, findDriver } from './variant.js';
+import { isSameDriver, normaliseDriver } from './vfio-drivers.js';
 
 /** What `bindToVfio` would do to a function now. */
 export interface PlannedBinding {
@@ -17,8 +18,8 @@ export interface PlannedBinding {
 export async function planBinding(effects: HostEffects, address: Bdf): Promise<PlannedBinding> {
   const bdf = toBdf(address);
   const device = await readFunction(effects, bdf);
-  const module = await chooseVfioModule(effects, device?.modalias);
-  const named = module === 'vfio_pci' ? 'vfio-pci' : module;
+  const named = await chooseVfioDriver(effects, device?.modalias);
+  const module = normaliseDriver(named);
   const found = await findDriver(effects, named, module);
   const driver = found ?? named;
   const present = await readDriver(effects, bdf);
@@ -28,14 +29,13 @@ export async function planBinding(effects: HostEffects, address: Bdf): Promise<P
   }
   const override = await readOverride(effects, bdf);
   const isSet = override.known && override.value === driver;
-  const directory = devicePath(bdf);
   return {
     driver,
     module: missing,
     writes: [
-      ...(isSet ? [] : [{ path: `${directory}/driver_override`, value: driver }]),
-      ...(present === undefined ? [] : [{ path: `${directory}/driver/unbind`, value: bdf }]),
-      { path: `/sys/bus/pci/drivers/${driver}/bind`, value: bdf },
+      ...(isSet ? [] : [{ path: bindingFiles.override(bdf), value: driver }]),
+      ...(present === undefined ? [] : [{ path: bindingFiles.unbind(bdf), value: bdf }]),
+      { path: bindingFiles.bind(driver), value: bdf },
     ],
   };
 }

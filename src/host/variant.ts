@@ -47,6 +47,15 @@ export async function chooseVfioModule(
   return pickVfioModule(aliases ?? '', modalias);
 }
 
+/** The VFIO driver for a device on the running kernel, by the name that it has or will have once it is loaded. */
+export async function chooseVfioDriver(
+  effects: HostEffects,
+  modalias: string | undefined,
+): Promise<string> {
+  const module = await chooseVfioModule(effects, modalias);
+  return module === PLAIN ? 'vfio-pci' : module;
+}
+
 /**
  * Makes sure that a PCI driver is there, loading its module where it is not, and gives the spelling
  * of its directory: modules use `_`, directories may use `-`.

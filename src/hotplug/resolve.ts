@@ -14,7 +14,7 @@ import {
   type Rule,
   type SelectorRequest,
 } from '../host/selector/index.js';
-import { chooseVfioModule } from '../host/variant.js';
+import { chooseVfioDriver } from '../host/variant.js';
 import { isVgpu } from '../host/vgpu.js';
 import type { HostSnapshot } from '../host/types.js';
 import { compareBdf, toBdf, type Bdf } from '../pci/pci-address.js';
@@ -264,8 +264,7 @@ async function lookAtFunctions(
 async function vfioDriverFor(effects: HostEffects, host: HostSnapshot, bdf: Bdf): Promise<string> {
   const device = host.devices.get(bdf);
   if (device?.driver !== undefined && (await isVgpu(effects, bdf))) return device.driver;
-  const module = await chooseVfioModule(effects, device?.modalias);
-  return module === 'vfio_pci' ? 'vfio-pci' : module;
+  return chooseVfioDriver(effects, device?.modalias);
 }
 
 /** The names of what is in a VM, or on record as being there. */

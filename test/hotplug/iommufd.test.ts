@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { AttachHostDevice, Vm } from '../../src/index.js';
+import type { AttachHostDevice } from '../../src/index.js';
 import type { Boundary } from '../../src/engine/index.js';
 import type { VirtualMachine, World, WorldConfig } from '../../src/simulator/index.js';
 import { rootPorts } from '../../src/simulator/index.js';
@@ -11,6 +11,8 @@ import {
   createHostWorld,
   GPU,
   HOST_FUNCTIONS,
+  killAtEveryBoundary,
+  onVm,
   openSimulatedVm,
   runTask,
   SECOND_ADDRESS,
@@ -50,21 +52,9 @@ function iommufdWorld({
   });
 }
 
-function run<T>(
-  world: World,
-  work: (vm: Vm) => Promise<T>,
-  onBoundary?: (boundary: Boundary) => Promise<void> | void,
-): Promise<T> {
-  const process = world.startController();
-  return runTask(world, process, async () => {
-    await using vm = await openSimulatedVm(process, ADDRESS, onBoundary);
-    return await work(vm);
-  });
-}
-
 const attach = (world: World, device: string, more: Partial<AttachHostDevice> = {}) =>
-  run(world, (vm) => vm.attach({ device, ...more }));
-const detach = (world: World, device: string) => run(world, (vm) => vm.detach(device));
+  onVm(world, (vm) => vm.attach({ device, ...more }));
+const detach = (world: World, device: string) => onVm(world, (vm) => vm.detach(device));
 const objectsIn = (world: World) => [...world.vm().machine.objects.keys()];
 /** What of VFIO and iommufd QEMU has open. */
 const openIn = ({ process }: VirtualMachine) =>
@@ -93,7 +83,7 @@ describe('a device goes in through iommufd', () => {
       'AddDevice',
     ]);
     expect(openIn(world.vm())).toEqual(['/dev/iommu', '/dev/vfio/devices/vfio0']);
-    const status = await run(world, (vm) => vm.status());
+    const status = await onVm(world, (vm) => vm.status());
     expect(status.attachments).toMatchObject([{ group: 5, route: { kind: 'iommufd' } }]);
 
     const detached = await detach(world, ACCELERATOR);
@@ -253,7 +243,7 @@ describe('a QEMU that may open nothing is handed descriptors', () => {
       await session.execute('device_add', intruder);
       await session.close();
     };
-    const attaching = run(world, (vm) => vm.attach({ device: ACCELERATOR }), occupy);
+    const attaching = onVm(world, (vm) => vm.attach({ device: ACCELERATOR }), occupy);
     await expect(attaching).rejects.toMatchObject({ code: 'STEP_FAILED' });
     expect(openIn(world.vm())).toEqual(['/dev/iommu']);
     expect(objectsIn(world)).toEqual([]);
@@ -303,46 +293,28 @@ describe.each([
   ['iommufd', 0],
   ['descriptors', 107],
 ] as const)('on the route %s a process killed at any boundary', (route, uid) => {
-  /** Every boundary of one operation, by counting them once. */
-  async function boundariesOf(world: World, work: (vm: Vm) => Promise<unknown>): Promise<number> {
-    let count = 0;
-    await run(world, work, () => {
-      count += 1;
-    });
-    return count;
-  }
-
   it.each(['attach', 'detach'] as const)(
     'in the middle of %s leaves nothing that a later command does not mend',
     async (what) => {
-      const counting = iommufdWorld({ uid });
+      const untouched = iommufdWorld({ uid }).snapshot();
       const request = { device: ACCELERATOR, route };
-      const work = (vm: Vm) => (what === 'attach' ? vm.attach(request) : vm.detach(ACCELERATOR));
-      if (what === 'detach') await run(counting, (vm) => vm.attach(request));
-      const count = await boundariesOf(counting, work);
+      const count = await killAtEveryBoundary(
+        async () => {
+          const world = iommufdWorld({ uid });
+          if (what === 'detach') await onVm(world, (vm) => vm.attach(request));
+          return world;
+        },
+        (vm) => (what === 'attach' ? vm.attach(request) : vm.detach(ACCELERATOR)),
+        async (world, kill) => {
+          if (kill % 2 === 0) await onVm(world, (vm) => vm.recover());
+          await detach(world, ACCELERATOR);
+          expect(objectsIn(world), `killed at ${kill}`).toEqual([]);
+          const left = openIn(world.vm()).filter((path) => path !== '/dev/iommu');
+          expect(left, `killed at ${kill}`).toEqual([]);
+          expect(world.snapshot(), `killed at ${kill}`).toBe(untouched);
+        },
+      );
       expect(count).toBeGreaterThan(16);
-      for (let kill = 0; kill < count; kill += 1) {
-        const world = iommufdWorld({ uid });
-        const before = world.snapshot();
-        if (what === 'detach') await run(world, (vm) => vm.attach(request));
-        let seen = -1;
-        const doomed = world.startController();
-        await world.run(
-          doomed.run(async () => {
-            const vm = await openSimulatedVm(doomed, ADDRESS, () => {
-              seen += 1;
-              if (seen === kill) doomed.kill();
-            });
-            await work(vm);
-          }),
-        );
-        if (kill % 2 === 0) await run(world, (vm) => vm.recover());
-        await detach(world, ACCELERATOR);
-        expect(objectsIn(world), `killed at ${kill}`).toEqual([]);
-        const left = openIn(world.vm()).filter((path) => path !== '/dev/iommu');
-        expect(left, `killed at ${kill}`).toEqual([]);
-        expect(world.snapshot(), `killed at ${kill}`).toBe(before);
-      }
     },
   );
 });

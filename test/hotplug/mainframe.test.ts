@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Vm } from '../../src/index.js';
 import { openSession } from '../../src/qmp/connect.js';
 import { createWorld, type World, type WorldConfig } from '../../src/simulator/index.js';
-import { ADDRESS, onVm, openSimulatedVm, SECOND_ADDRESS } from './simulated.js';
+import { ADDRESS, killAtEveryBoundary, onVm, SECOND_ADDRESS } from './simulated.js';
 
 // Nobody had the hardware: what QEMU and the kernel do from where they refuse without it was read in their sources.
 
@@ -121,37 +120,22 @@ describe.each([
   it.each(['attach', 'detach'] as const)(
     'in the middle of %s leaves nothing that a later command does not mend',
     async (what) => {
-      const work = (vm: Vm): Promise<unknown> =>
-        what === 'attach' ? vm.attach({ device }) : vm.detach(device);
-      const start = async () => {
-        const world = mainframe();
-        const before = world.snapshot();
-        if (what === 'detach') await attach(world, device);
-        return { world, before };
-      };
-      let count = 0;
-      await onVm((await start()).world, work, () => {
-        count += 1;
-      });
+      const untouched = mainframe().snapshot();
+      const count = await killAtEveryBoundary(
+        async () => {
+          const world = mainframe();
+          if (what === 'detach') await attach(world, device);
+          return world;
+        },
+        (vm) => (what === 'attach' ? vm.attach({ device }) : vm.detach(device)),
+        async (world, kill) => {
+          if (kill % 2 === 0) await onVm(world, (vm) => vm.recover());
+          await detach(world, device);
+          expect(idsIn(world), `killed at ${kill}`).toEqual([]);
+          expect(world.snapshot(), `killed at ${kill}`).toBe(untouched);
+        },
+      );
       expect(count).toBeGreaterThan(8);
-      for (let kill = 0; kill < count; kill += 1) {
-        const { world, before } = await start();
-        let seen = -1;
-        const doomed = world.startController();
-        await world.run(
-          doomed.run(async () => {
-            const vm = await openSimulatedVm(doomed, ADDRESS, () => {
-              seen += 1;
-              if (seen === kill) doomed.kill();
-            });
-            await work(vm);
-          }),
-        );
-        if (kill % 2 === 0) await onVm(world, (vm) => vm.recover());
-        await detach(world, device);
-        expect(idsIn(world), `killed at ${kill}`).toEqual([]);
-        expect(world.snapshot(), `killed at ${kill}`).toBe(before);
-      }
     },
   );
 });

@@ -108,3 +108,35 @@ export function onVm<T>(
     return await work(vm);
   });
 }
+
+/**
+ * Runs one operation on the VM as often as it has boundaries, each time in a fresh world with
+ * its process killed at the next of them, and asks what a later command makes of it.
+ *
+ * @returns how many boundaries it has.
+ */
+export async function killAtEveryBoundary(
+  start: () => Promise<World>,
+  work: (vm: Vm) => Promise<unknown>,
+  inspect: (world: World, kill: number) => Promise<void>,
+): Promise<number> {
+  let count = 0;
+  await onVm(await start(), work, () => {
+    count += 1;
+  });
+  for (let kill = 0; kill < count; kill += 1) {
+    const world = await start();
+    const doomed = world.startController();
+    let seen = -1;
+    const task = doomed.run(async () => {
+      const vm = await openSimulatedVm(doomed, ADDRESS, () => {
+        seen += 1;
+        if (seen === kill) doomed.kill();
+      });
+      await work(vm);
+    });
+    await world.run(task);
+    await inspect(world, kill);
+  }
+  return count;
+}

@@ -3,7 +3,7 @@ import { findIommufdKernel } from '../../scripts/lab/iommufd-kernel.mjs';
 import { findQemu } from '../../scripts/lab/qemu-versions.mjs';
 import { devicesIn, hostState, succeeds } from '../support/host-cli.js';
 import { rootPort } from '../support/qemu.js';
-import { boundariesOf, parseSweep } from '../support/sweep.js';
+import { boundariesOf, sweepOn } from '../support/sweep.js';
 import { bootVfioHost, type InnerQemu, type VfioHost } from '../support/vfio-host.js';
 
 const PORTS = ['rp0', 'rp1'].flatMap((id, index) => rootPort(id, index + 2));
@@ -118,17 +118,7 @@ describe.each(VERSIONS)('QEMU %s, on a real kernel with iommufd', (version) => {
     });
 
     it('survives SIGKILL at every step boundary', { timeout: SWEEP_MS }, async () => {
-      const specification = {
-        address: vm.qmpPath,
-        otherAddress: vm.otherQmpPath,
-        qemuPid: vm.pid,
-        request: { device: await host.bdf('rng') },
-      };
-      const { stdout, stderr } = await host.run(
-        ['node', 'test/programs/kill-sweep.mjs', JSON.stringify(specification)],
-        { deadlineMs: SWEEP_MS },
-      );
-      const lines = parseSweep(stdout, stderr);
+      const lines = await sweepOn(host, vm, await host.bdf('rng'), SWEEP_MS - 60_000);
       expect(lines.filter((line) => line.problem !== undefined)).toEqual([]);
       expect(boundariesOf(lines, 'attach')).toBe(20);
     });

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { rootPort } from '../support/qemu.js';
-import { boundariesOf, parseSweep } from '../support/sweep.js';
+import { boundariesOf, sweepOn } from '../support/sweep.js';
 import { bootVfioHost } from '../support/vfio-host.js';
 
 const SWEEP_MS = 20 * 60_000;
@@ -12,17 +12,7 @@ it(
     await using host = await bootVfioHost({ devices: ['rng'] });
     const args = rootPort('rp0', 2);
     await using vm = await host.startQemu({ paused: true, hotplug: 'native', args });
-    const specification = {
-      address: vm.qmpPath,
-      otherAddress: vm.otherQmpPath,
-      qemuPid: vm.pid,
-      request: { device: await host.bdf('rng') },
-    };
-    const { stdout, stderr } = await host.run(
-      ['node', 'test/programs/kill-sweep.mjs', JSON.stringify(specification)],
-      { deadlineMs: SWEEP_MS - 60_000 },
-    );
-    const lines = parseSweep(stdout, stderr);
+    const lines = await sweepOn(host, vm, await host.bdf('rng'), SWEEP_MS - 60_000);
     expect(lines.filter((line) => line.problem !== undefined)).toEqual([]);
     expect(boundariesOf(lines, 'attach')).toBe(16);
     // A detach that has to wait a moment for QEMU passes the boundaries of its suspension as well.

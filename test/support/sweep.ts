@@ -1,3 +1,5 @@
+import type { InnerQemu, VfioHost } from './vfio-host.js';
+
 /** One boundary of a kill sweep, as test/programs/kill-sweep.mjs prints it. */
 export interface SweepLine {
   readonly operation: string;
@@ -5,6 +7,26 @@ export interface SweepLine {
   readonly mend: string;
   /** What was not as it should be, field by field. */
   readonly problem?: string;
+}
+
+/** Runs the sweep of one device on a machine with VFIO, killed in it at every boundary. */
+export async function sweepOn(
+  host: VfioHost,
+  vm: InnerQemu,
+  device: string,
+  deadlineMs: number,
+): Promise<readonly SweepLine[]> {
+  const specification = {
+    address: vm.qmpPath,
+    otherAddress: vm.otherQmpPath,
+    qemuPid: vm.pid,
+    request: { device },
+  };
+  const { stdout, stderr } = await host.run(
+    ['node', 'test/programs/kill-sweep.mjs', JSON.stringify(specification)],
+    { deadlineMs },
+  );
+  return parseSweep(stdout, stderr);
 }
 
 /** @throws when the program did not come to its end. */

@@ -18,8 +18,8 @@ export {
   explainSelector,
   resolveSelector,
   type Explanation,
-  type Resolution,
   type ResolveOptions,
 } from './resolve-selector.js';
+export type { Resolution } from './resolution.js';
 export { selectCandidate, selectDevice, type SelectOptions } from './select-device.js';
 export { isAddress } from './sugar.js';

@@ -1,24 +1,13 @@
 import { silentLogger, type Logger } from '../../logger.js';
 import type { Candidate } from './candidate.js';
 import { isExplicit } from './parse-selector.js';
-import type { Rejection } from './refusals.js';
 import type { SelectorRequest } from './request.js';
-
-/** What is told of a resolution. */
-interface Reported {
-  readonly selector: string;
-  readonly selectorHash: string;
-  readonly snapshotHash: string;
-  readonly policy: string;
-  readonly chosen: readonly Candidate[];
-  readonly rejected: readonly Rejection[];
-  readonly notes: readonly string[];
-}
+import type { Resolution } from './resolution.js';
 
 /** Logs which devices were matched, and why those: a line, each note as a warning, and all of it for debugging. */
 export function report(
   { text, expression }: SelectorRequest,
-  resolution: Reported,
+  resolution: Resolution,
   asked: {
     readonly logger?: Logger | undefined;
     readonly owner?: string | undefined;

@@ -3,7 +3,7 @@ import { conflict } from '../../engine/reservations.js';
 import { RefusedError } from '../../errors.js';
 import { reservationKeyOf, type Candidate, type CandidateSet } from './candidate.js';
 import type { Tenant } from './policy-file.js';
-import type { Resolution } from './resolve-selector.js';
+import type { Resolution } from './resolution.js';
 
 export interface ReserveOptions {
   readonly owner: string;

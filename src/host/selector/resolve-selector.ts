@@ -11,7 +11,7 @@ import type { Expression } from './expression.js';
 import { locatePaths, locateRules } from './locate.js';
 import { fieldsOf } from './match.js';
 import { changeBetween, exchangeAnswer } from './last-answers.js';
-import { formatOrderKey, placementOf, type Placement } from './order.js';
+import { formatOrderKey, placementOf } from './order.js';
 import { isExplicit, matchesEverything } from './parse-selector.js';
 import { checkPin, parsePin, PIN_FIELDS, type PinOutcome } from './pin.js';
 import { formatPolicy } from './policy.js';
@@ -19,6 +19,7 @@ import { readCandidates, withUses, type SelectionHost } from './read-candidates.
 import type { Rejection } from './refusals.js';
 import { nameWithId, report } from './report.js';
 import type { SelectorRequest } from './request.js';
+import type { Resolution } from './resolution.js';
 import {
   canonicalText,
   choose,
@@ -50,34 +51,9 @@ export interface ResolveOptions {
   readonly wallClock?: (() => number) | undefined;
 }
 
-/** What a selector means on this host, now. */
-export interface Resolution {
-  /** The canonical short form. */
-  readonly selector: string;
-  /** SHA-256 of the request, and of what was known of the host. */
-  readonly selectorHash: string;
-  readonly snapshotHash: string;
-  readonly policy: string;
-  readonly order: readonly string[];
-  readonly chosen: readonly Candidate[];
-  readonly companions: readonly Candidate[];
-  readonly classes: ReadonlyMap<string, readonly Candidate[]>;
-  readonly rejected: readonly Rejection[];
-  /** When the earliest of the reservations ends that were asked for with `owner`; milliseconds since 1970. */
-  readonly reservedUntil: number | undefined;
-  /** How near the VM's NUMA nodes they are; undefined where no nodes were given. */
-  readonly placement: readonly Placement[] | undefined;
-  /**
-   * What is worth knowing and changes nothing: a pinned device without a serial number to compare, a selector that
-   * meant another device before.
-   */
-  readonly notes: readonly string[];
-  /** Everything the choice was made of. */
-  readonly set: CandidateSet;
-}
-
 /**
- * Finds the devices a selector means. Reads only; the same host and selector give the same answer.
+ * Finds the devices a selector means. The same host and selector give the same answer; nothing of the host is changed,
+ * and what a description meant is kept in `host.answers`, where there is such a place.
  *
  * @throws {RefusedError} `NO_MATCH`, `AMBIGUOUS`, `TOO_FEW`, `DENIED`, `IN_USE`, `CONFLICT`.
  */
