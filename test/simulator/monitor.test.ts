@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Clock } from '../../src/clock.js';
 import { createWorld, rootPorts, type WorldConfig } from '../../src/simulator/index.js';
 import { BenchVm } from './bench-vm.js';
 import { RawClient } from './raw-client.js';
@@ -43,6 +44,30 @@ describe('negotiation', () => {
     await world.clock.advance(10);
     expect(client.events).toEqual([]);
   });
+});
+
+it('answers in the order in which it was asked, however time goes on meanwhile', async () => {
+  const { world, client } = connected();
+  await world.run(client.negotiate());
+  // As in real time, every look at the clock finds it later.
+  let looks = 0;
+  const restless: Clock = {
+    now: () => (looks += 1) * 0.03,
+    after: (_, callback) => {
+      const timer = setTimeout(callback, 0);
+      return () => {
+        clearTimeout(timer);
+      };
+    },
+  };
+  const stop = world.clock.follow(restless);
+  const answered: number[] = [];
+  const asked = Array.from({ length: 200 }, (_, turn) =>
+    client.command('query-status').then(() => answered.push(turn)),
+  );
+  await Promise.all(asked);
+  stop();
+  expect(answered).toEqual([...answered].sort((a, b) => a - b));
 });
 
 describe('clients of one monitor', () => {

@@ -41,6 +41,8 @@ export class Connection implements QmpTransport {
   #lost = false;
   #closeTold = false;
   #arrivalMs = { toClient: 0, toServer: 0 };
+  /** On its way, in the order in which it was sent. */
+  readonly #inTransit = { toClient: [] as (() => void)[], toServer: [] as (() => void)[] };
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -141,8 +143,11 @@ export class Connection implements QmpTransport {
     const earliestMs = clock.now() + random.next() * latencyMs;
     const atMs = Math.max(this.#arrivalMs[direction], earliestMs);
     this.#arrivalMs[direction] = atMs;
+    this.#inTransit[direction].push(action);
+    // In real time the clock goes on between two looks at it, so that two timers can change places.
     clock.after(atMs - clock.now(), () => {
-      if (!this.#lost) action();
+      const first = this.#inTransit[direction].shift();
+      if (!this.#lost) first?.();
     });
   }
 
