@@ -64,6 +64,8 @@ export async function attach(
 /** What was attached and had left by itself before the attach was over. */
 interface GivenBack {
   readonly kind: 'given-back';
+  /** It left before its step was done, so that the attach has taken back the rest as well. */
+  readonly isUndone: boolean;
   readonly ids: readonly string[];
   readonly progress: HotplugResult['progress'];
 }
@@ -84,13 +86,18 @@ async function attempt(
   }
   const result = await session.runner.drive(first, patience);
   const { progress } = result;
+  const leftEarly = result.kind === 'undone' ? whatLeftEarly(result.cause) : undefined;
+  if (leftEarly !== undefined) {
+    return { kind: 'given-back', ids: leftEarly, isUndone: true, progress };
+  }
   const placing = result.kind === 'waiting' && progress.committed;
   if (result.kind !== 'done' && !placing) throw errorOf(result);
   const added = progress.plan.steps.filter((step) => step.kind === 'AddDevice');
   session.lastLook.add(added);
   const pci = await queryPci(await session.link.session());
   const gone = await whichLeft(session, added, pci);
-  if (gone.length === added.length) return { kind: 'given-back', ids: gone, progress };
+  if (gone.length === added.length)
+    return { kind: 'given-back', ids: gone, isUndone: false, progress };
   return {
     kind: 'attached',
     result: {
@@ -138,7 +145,14 @@ async function begin(
   }
   if (planning.kind === 'already') return { vm, first: planning };
   const first = await session.runner.start(planning.plan);
-  return first.kind === 'undone' && !fresh ? again() : { vm, first, route: planning.route };
+  const misled = first.kind === 'undone' && !fresh && whatLeftEarly(first.cause) === undefined;
+  return misled ? again() : { vm, first, route: planning.route };
+}
+
+/** The ids of what the guest gave back while its place was verified. */
+function whatLeftEarly(cause: unknown): readonly string[] | undefined {
+  const isGivenBack = cause instanceof StepError && cause.code === 'GIVEN_BACK';
+  return isGivenBack ? (cause.details.ids as readonly string[]) : undefined;
 }
 
 function reportRoute(route: ChosenRoute | undefined): RouteReport | undefined {
@@ -175,6 +189,7 @@ async function makeWayAgain(
 ): Promise<void> {
   const report = new RecoveryReport();
   await session.exclusively(patience, () => session.reconcile(report));
+  if (left.isUndone) return;
   const { id } = left.progress.plan;
   for (const result of report.waiting) {
     const { subject } = result.progress.plan;

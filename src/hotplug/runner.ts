@@ -109,13 +109,11 @@ export class PlanRunner {
       );
       const resumed = await this.tryExclusively(withGrace(patience, clock.now()), async () => {
         const entry = await this.read(progress.plan.id);
-        // Someone else waited too and finished it.
-        if (entry === undefined) return { kind: 'done' as const, progress };
-        return this.resume(entry);
+        return entry === undefined ? finishedElsewhere(progress) : this.resume(entry);
       });
       // Somebody is at work on the VM for longer than we may wait: it still waits, and nothing is lost.
       if (resumed === undefined) return result;
-      result = resumed;
+      result = withWholeCause(resumed, result);
     }
     return result;
   }
@@ -165,6 +163,20 @@ export class PlanRunner {
       signal?.removeEventListener('abort', abort);
     }
   }
+}
+
+/** Someone else waited too. */
+function finishedElsewhere(progress: HotplugProgress): HotplugResult {
+  const { turnedBack } = progress;
+  if (turnedBack === undefined) return { kind: 'done', progress };
+  return { kind: 'undone', cause: turnedBack, progress };
+}
+
+/** The journal has only the words of a cause; who saw it fail keeps the error itself. */
+function withWholeCause(resumed: HotplugResult, before: HotplugResult): HotplugResult {
+  const goesBack = resumed.kind === 'undone' || resumed.kind === 'waiting';
+  if (!goesBack || !('cause' in before) || typeof resumed.cause !== 'string') return resumed;
+  return { ...resumed, cause: before.cause };
 }
 
 // The last look at the deadline must not fail on the lock's own deadline.

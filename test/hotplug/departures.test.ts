@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Departure, Vm } from '../../src/index.js';
 import { GUESTS, type FaultRule, type World } from '../../src/simulator/index.js';
-import { ACCELERATOR, createHostWorld, GPU, openSimulatedVm, runTask } from './simulated.js';
+import { ACCELERATOR, createHostWorld, GPU, onVm } from './simulated.js';
 
 const ID = 'vfio_device_5_0';
 const EJECTS: FaultRule = { fault: 'guest-ejects', at: { device: ID } };
@@ -9,11 +9,13 @@ const EJECTS: FaultRule = { fault: 'guest-ejects', at: { device: ID } };
 const worldOf = (hotplug: 'acpi' | 'native', rules: readonly FaultRule[] = []) =>
   createHostWorld({ seed: 1, guest: GUESTS.linux, hotplug, faults: { rules } });
 
-function operate<T>(world: World, work: (vm: Vm) => Promise<T>): Promise<T> {
-  const process = world.startController();
-  return runTask(world, process, async () => {
-    await using vm = await openSimulatedVm(process);
-    return await work(vm);
+/** A guest that gives the device back as soon as QEMU has it, so many times. */
+function ejectAtOnce(world: World, times: number): void {
+  if (times === 0) return;
+  const isThere = world.vm().machine.find(ID) !== undefined;
+  if (isThere) world.vm().guest.eject(ID);
+  world.clock.after(0.1, () => {
+    ejectAtOnce(world, isThere ? times - 1 : times);
   });
 }
 
@@ -29,7 +31,7 @@ describe.each(['acpi', 'native'] as const)('with %s hot-plug', (hotplug) => {
   it('gives back at once what the guest ejects while the VM is open, and tells', async () => {
     const world = worldOf(hotplug);
     const before = world.snapshot();
-    await operate(world, async (vm) => {
+    await onVm(world, async (vm) => {
       await vm.attach({ device: ACCELERATOR, wait: 'placed' });
       const departure = over(vm);
       world.vm().guest.eject(ID);
@@ -43,7 +45,7 @@ describe.each(['acpi', 'native'] as const)('with %s hot-plug', (hotplug) => {
 
   it('gives a whole slot back once, and leaves the other devices alone', async () => {
     const world = worldOf(hotplug);
-    await operate(world, async (vm) => {
+    await onVm(world, async (vm) => {
       await vm.attach({ device: GPU, members: 'slot', wait: 'placed' });
       await vm.attach({ device: ACCELERATOR, wait: 'placed' });
       const told: Departure[] = [];
@@ -63,15 +65,15 @@ describe.each(['acpi', 'native'] as const)('with %s hot-plug', (hotplug) => {
   it('gives it back with the next command where nobody had the VM open', async () => {
     const world = worldOf(hotplug);
     const before = world.snapshot();
-    await operate(world, (vm) => vm.attach({ device: ACCELERATOR, wait: 'placed' }));
+    await onVm(world, (vm) => vm.attach({ device: ACCELERATOR, wait: 'placed' }));
     world.vm().guest.eject(ID);
-    await operate(world, (vm) => vm.recover());
+    await onVm(world, (vm) => vm.recover());
     expect(world.snapshot()).toBe(before);
   });
 
   it('does not take a removal that was asked for as a departure', async () => {
     const world = worldOf(hotplug);
-    await operate(world, async (vm) => {
+    await onVm(world, async (vm) => {
       const told: Departure[] = [];
       vm.onDeparture((departure) => told.push(departure));
       await vm.attach({ device: ACCELERATOR, wait: 'placed' });
@@ -87,13 +89,33 @@ describe.each(['acpi', 'native'] as const)('with %s hot-plug', (hotplug) => {
       hotplug,
       faults: { rules: [EJECTS] },
     });
-    const { warnings, attachment, pending } = await operate(world, (vm) =>
+    const { warnings, attachment, pending } = await onVm(world, (vm) =>
       vm.attach({ device: ACCELERATOR, wait: 'placed' }, { timeoutMs: 5_000 }),
     );
     expect(warnings).toMatchObject([{ code: 'given-back' }]);
     expect(attachment).toMatchObject({ functions: [{ id: ID }] });
     expect(pending).toMatch(/has not placed/);
     expect(world.vm().machine.find(ID)).toBeDefined();
+  });
+
+  it('attaches once more what the guest gives back before it is seen in its place', async () => {
+    const world = worldOf(hotplug);
+    ejectAtOnce(world, 1);
+    const { warnings } = await onVm(world, (vm) => vm.attach({ device: ACCELERATOR }));
+    expect(warnings).toMatchObject([{ code: 'given-back' }]);
+    expect(world.vm().machine.find(ID)).toBeDefined();
+  });
+
+  it('gives up what leaves like that twice, with the host as it was', async () => {
+    const world = worldOf(hotplug);
+    const before = world.snapshot();
+    ejectAtOnce(world, 2);
+    await expect(onVm(world, (vm) => vm.attach({ device: ACCELERATOR }))).rejects.toMatchObject({
+      name: 'StepError',
+      code: 'GIVEN_BACK',
+      details: { ids: [ID] },
+    });
+    expect(world.snapshot()).toBe(before);
   });
 
   it('gives up what the guest gives back twice, with the host as it was', async () => {
@@ -105,7 +127,7 @@ describe.each(['acpi', 'native'] as const)('with %s hot-plug', (hotplug) => {
     });
     const before = world.snapshot();
     await expect(
-      operate(world, (vm) => vm.attach({ device: ACCELERATOR, wait: 'placed' })),
+      onVm(world, (vm) => vm.attach({ device: ACCELERATOR, wait: 'placed' })),
     ).rejects.toMatchObject({ name: 'StepError', code: 'GIVEN_BACK', details: { ids: [ID] } });
     expect(world.vm().machine.find(ID)).toBeUndefined();
     expect(world.snapshot()).toBe(before);
@@ -115,7 +137,7 @@ describe.each(['acpi', 'native'] as const)('with %s hot-plug', (hotplug) => {
 it('warns that a guest which has not booted may give the device back', async () => {
   const world = createHostWorld({ seed: 1, guest: { kind: 'linux', bootMs: 1_900 } });
   world.vm().machine.stop();
-  const { warnings } = await operate(world, (vm) =>
+  const { warnings } = await onVm(world, (vm) =>
     vm.attach({ device: ACCELERATOR, allow: ['unknown-window'] }),
   );
   expect(warnings.map(({ code }) => code)).toEqual(['window-unknown', 'guest-booting']);

@@ -43,6 +43,7 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
       judgeBars ? queryPci(session) : undefined,
     ]);
     if (add.status === 'rejected') await takeBackUnused(step, session, add.reason);
+    else if ([parentBus, place].some(foundNothing)) throw leftAtOnce(id);
     // The command's own failure is the reason; the reads fail along with it.
     for (const result of [add, entries, parentBus, place, pci]) {
       if (result.status === 'rejected') throw result.reason;
@@ -165,6 +166,16 @@ function placeOf({ addr, devfn }: AddDevice): number | string | undefined {
 function describePlace(bus: string | undefined, place: number | string | undefined): string {
   if (place === undefined) return `${bus}`;
   return `${bus} at ${typeof place === 'number' ? 'devfn ' : ''}${place}`;
+}
+
+function foundNothing(result: PromiseSettledResult<unknown>): boolean {
+  const reason: unknown = result.status === 'rejected' ? result.reason : undefined;
+  return reason instanceof CommandError && reason.failure.kind === 'path-not-found';
+}
+
+/** A guest in the middle of its boot can give a device back before QEMU has answered the next command. */
+function leftAtOnce(id: string): StepError {
+  return new StepError('GIVEN_BACK', `${id} has left already`, { details: { ids: [id] } });
 }
 
 function valueOf<T>(result: PromiseSettledResult<T>): T | undefined {
