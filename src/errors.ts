@@ -27,6 +27,7 @@ export type ErrorCode =
   | 'GROUP_HELD'
   | 'CONFLICT'
   | 'DRIVER_MISSING'
+  | 'WRONG_DRIVER'
   | 'PROBE_FAILED'
   | 'STUCK'
   | 'HOST_IO'

@@ -49,6 +49,7 @@ export {
   type Candidate,
   type CandidateSet,
   type DeviceRecord,
+  type DriverWish,
   type Explanation,
   type GroupCulprit,
   type HostDevice,

@@ -5,6 +5,7 @@ import {
   type CandidateSet,
   type HostDevice,
   type HostSnapshot,
+  type QmplugError,
 } from '../index.js';
 
 /** What stands between a device and a VM. */
@@ -67,6 +68,11 @@ function findHolders(group: number, { holders }: HostSnapshot): readonly Obstacl
     evidence: `${node} is open in process ${pid} (${command})`,
     remedy: 'detach it there first',
   }));
+}
+
+/** The driver that is asked for by name cannot be. */
+export function wrongDriver({ message, remedy = '' }: QmplugError): Obstacle {
+  return { level: 'block', reason: 'wrong-driver', evidence: message, remedy };
 }
 
 /** A VM that has it, or somebody for whom it is set aside. */

@@ -6,6 +6,7 @@ import {
   isJsonObject,
   parseJson,
   parseSize,
+  type DriverWish,
   type JsonObject,
   type JsonValue,
 } from '../index.js';
@@ -49,6 +50,11 @@ export function oneOf<T extends string>(...choices: readonly T[]): ReadValue<T> 
     return found;
   };
 }
+
+/** Which driver a device goes to a VM with. */
+export const driverWish: ReadValue<DriverWish> = oneOf('auto', 'vfio-pci', 'keep');
+
+export const DRIVER_ABOUT = 'auto, vfio-pci or keep: the driver it goes in with (default: auto)';
 
 /** A whole number; whether it is in range is for whoever uses it. */
 export const count: ReadValue<number> = (value, flag) => {

@@ -17,6 +17,7 @@ export {
   type VfChange,
   type VfSettings,
 } from './effects.js';
+export { DRIVER_WISHES, type DriverWish } from './driver-wish.js';
 export { findUses } from './guards/index.js';
 export { isHeldBy, readGroupHolders, readHolders, vfioNodes } from './holders.js';
 export { readDevices, readGroups, readHostSnapshot, type SnapshotOptions } from './inventory.js';

@@ -1,8 +1,9 @@
 import { toBdf, type Bdf } from '../pci/pci-address.js';
 import type { HostEffects } from './effects.js';
 import { bindingFiles } from './binding.js';
+import { chooseDriver, readDriverWish, type DriverWish } from './driver-wish.js';
 import { readDriver, readFunction, readOverride } from './pci-function.js';
-import { chooseVfioDriver, findDriver } from './variant.js';
+import { findDriver } from './variant.js';
 import { isSameDriver, normaliseDriver } from './vfio-drivers.js';
 
 /** What `bindToVfio` would do to a function now. */
@@ -14,11 +15,21 @@ export interface PlannedBinding {
   readonly writes: readonly { readonly path: string; readonly value: string }[];
 }
 
-/** Looks, and changes nothing; `bindToVfio` looks again. @throws {InputError} `BAD_BDF`. */
-export async function planBinding(effects: HostEffects, address: Bdf): Promise<PlannedBinding> {
+/**
+ * Looks, and changes nothing; `bindToVfio` looks again.
+ *
+ * @param wish default `auto`.
+ * @throws {InputError} `BAD_BDF`, `BAD_ARGUMENT`.
+ * @throws {HostNotReadyError} `WRONG_DRIVER` where the driver that was asked for cannot be.
+ */
+export async function planBinding(
+  effects: HostEffects,
+  address: Bdf,
+  wish?: DriverWish,
+): Promise<PlannedBinding> {
   const bdf = toBdf(address);
   const device = await readFunction(effects, bdf);
-  const named = await chooseVfioDriver(effects, device?.modalias);
+  const named = await chooseDriver(effects, bdf, device, readDriverWish(wish));
   const module = normaliseDriver(named);
   const found = await findDriver(effects, named, module);
   const driver = found ?? named;

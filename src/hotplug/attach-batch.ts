@@ -78,13 +78,13 @@ async function chooseUnits(
 
 function requestOf(
   { names }: Unit,
-  { members, allow, wait, rules }: AttachBatchRequest,
+  { members, allow, wait, rules, route, driver }: AttachBatchRequest,
   ports: ReadonlyMap<string, string>,
   reservedFor: string | undefined,
 ): AttachHostDevice {
   const mine = new Set(names.flatMap((name) => ports.get(name) ?? []));
   const port = mine.size === 1 ? [...mine][0] : undefined;
-  return { device: names, members, allow, wait, reservedFor, rules, port };
+  return { device: names, members, allow, wait, reservedFor, rules, route, driver, port };
 }
 
 /**
@@ -96,14 +96,14 @@ function requestOf(
 async function planTogether(
   session: VmSession,
   units: readonly Unit[],
-  { members, allow, reservedFor, rules }: AttachBatchRequest,
+  { members, allow, reservedFor, rules, route, driver }: AttachBatchRequest,
 ): Promise<ReadonlyMap<string, string>> {
   const { hosts } = await session.namesInside();
   const coming = units.filter(({ names }) => !names.every((name) => hosts.has(name)));
   const together = coming.filter(({ kind }) => kind === 'pci').flatMap(({ names }) => names);
   const ports = new Map<string, string>();
   if (together.length > 0) {
-    const request = { device: together, members, allow, reservedFor, rules };
+    const request = { device: together, members, allow, reservedFor, rules, route, driver };
     const preview = await previewAttach(session, request);
     const steps = preview.kind === 'plan' ? preview.plan.steps : [];
     for (const step of steps) {
@@ -111,7 +111,8 @@ async function planTogether(
     }
   }
   for (const { kind, names } of coming) {
-    if (kind === 'mdev') await previewAttach(session, { device: names, allow, reservedFor, rules });
+    if (kind !== 'mdev') continue;
+    await previewAttach(session, { device: names, allow, reservedFor, rules, route, driver });
   }
   return ports;
 }

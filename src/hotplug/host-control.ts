@@ -1,6 +1,7 @@
 import type { VfChange } from '../host/effects.js';
 import type { StepReport } from '../engine/index.js';
 import { InputError, RefusedError } from '../errors.js';
+import { readDriverWish, type DriverWish } from '../host/driver-wish.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { checkRules, parseSelector, selectDevice, type Rule } from '../host/selector/index.js';
 import { listVfs } from '../host/sriov.js';
@@ -29,6 +30,8 @@ export interface BindDevicesRequest {
   readonly reservedFor?: string | undefined;
   /** Rules before the default ones, asked of the devices and of all that goes with them. */
   readonly rules?: readonly Rule[] | undefined;
+  /** The driver that they are bound to; default `auto`. With `keep` they are only checked. */
+  readonly driver?: DriverWish | undefined;
 }
 
 export interface ReleaseDevicesRequest {
@@ -43,7 +46,7 @@ export interface BoundFunction {
   readonly bdf: Bdf;
   readonly group: number;
   readonly driver: string;
-  /** Whether an earlier call bound it. */
+  /** Whether an earlier call bound it, or it keeps the driver it has. */
   readonly already: boolean;
 }
 
@@ -101,7 +104,7 @@ export class HostControl {
 
   /** The steps that `bind` would run now; undefined where everything is bound so already. */
   async planBind(request: BindDevicesRequest): Promise<HotplugPlan | undefined> {
-    checkNames(request.devices);
+    checkBind(request);
     return this.#session.check((await this.#planBind(request)).plan);
   }
 
@@ -114,9 +117,9 @@ export class HostControl {
    * @throws {RollbackError} {UnknownStateError} there is something left to `recover`.
    */
   async bind(request: BindDevicesRequest, options: WaitOptions = {}): Promise<BindResult> {
-    checkNames(request.devices);
+    checkBind(request);
     return this.#session.exclusively(options, async () => {
-      const { plan, world, targets } = await this.#planBind(request);
+      const { plan, world, targets, wish } = await this.#planBind(request);
       const steps = await this.#session.run(plan);
       const { devices } = await readHostSnapshot(this.#session.environment.effects);
       return {
@@ -125,7 +128,7 @@ export class HostControl {
           bdf,
           group: devices.get(bdf)?.iommuGroup ?? -1,
           driver: devices.get(bdf)?.driver ?? '',
-          already: recordOf(bdf, world) !== undefined,
+          already: wish === 'keep' || recordOf(bdf, world) !== undefined,
         })),
       };
     });
@@ -217,7 +220,8 @@ export class HostControl {
 
   async #planBind(asked: BindDevicesRequest) {
     const { devices, members = 'device', allow = [], reservedFor: owner, rules } = asked;
-    const asking = { vmPid: undefined, scope: HOST_SCOPE, owner, rules, allow };
+    const wish = readDriverWish(asked.driver);
+    const asking = { vmPid: undefined, scope: HOST_SCOPE, owner, rules, allow, wish };
     const { targets, drivers, host } = await resolveFunctions(
       devices,
       members,
@@ -225,8 +229,8 @@ export class HostControl {
       asking,
     );
     const world = await this.#session.world(host);
-    const plan = planBind({ targets, drivers, allow: new Set(allow) }, world);
-    return { plan, world, targets };
+    const plan = planBind({ targets, drivers, wish, allow: new Set(allow) }, world);
+    return { plan, world, targets, wish };
   }
 
   async #planRelease({ devices, members = 'device' }: ReleaseDevicesRequest) {
@@ -262,6 +266,11 @@ function checkNames(devices: readonly string[]): void {
   throw new InputError('BAD_ARGUMENT', 'No device is named', {
     remedy: 'name at least one, for example 0000:3b:00.0',
   });
+}
+
+function checkBind({ devices, driver }: BindDevicesRequest): void {
+  checkNames(devices);
+  readDriverWish(driver);
 }
 
 function checkVfs({ pf, count, settings = new Map() }: SetVfsRequest): void {

@@ -1,5 +1,6 @@
 import type { StepReport } from '../engine/index.js';
 import type { QmplugError } from '../errors.js';
+import type { DriverWish } from '../host/driver-wish.js';
 import type { RequestOptions, Rule } from '../host/selector/index.js';
 import type { JsonObject } from '../json.js';
 import type { Members } from '../plan/members.js';
@@ -50,6 +51,8 @@ export interface AttachHostDevice extends AttachCommon {
    * `auto`: iommufd where host and QEMU have it, else the group.
    */
   readonly route?: RouteWish | undefined;
+  /** The driver that it goes in with; default `auto`. What goes along with it goes by the same choice. */
+  readonly driver?: DriverWish | undefined;
 }
 
 /** How a choice among the host's devices is made, besides the selector. */

@@ -1,4 +1,5 @@
 import { InputError, RefusedError } from '../errors.js';
+import { chooseDriver, readDriverWish, type DriverWish } from '../host/driver-wish.js';
 import type { HostEffects } from '../host/effects.js';
 import { lookCloser, readHostSnapshot } from '../host/inventory.js';
 import { rememberReads } from '../host/inventory/index.js';
@@ -14,8 +15,6 @@ import {
   type Rule,
   type SelectorRequest,
 } from '../host/selector/index.js';
-import { chooseVfioDriver } from '../host/variant.js';
-import { isVgpu } from '../host/vgpu.js';
 import type { HostSnapshot } from '../host/types.js';
 import { compareBdf, toBdf, type Bdf } from '../pci/pci-address.js';
 import { expandMembers, type Members } from '../plan/members.js';
@@ -147,6 +146,7 @@ async function resolveHostDevice(
 ): Promise<ResolvedRequest> {
   const { device, members = 'device', reservedFor, rules } = request;
   const route = routeOf(request);
+  const wish = readDriverWish(request.driver);
   const { runtime, answers, logger } = environment;
   const effects = rememberReads(environment.effects);
   const vmPid = identity.kind === 'process' ? identity.pid : undefined;
@@ -161,18 +161,18 @@ async function resolveHostDevice(
       logger,
     });
     if (chosen.kind === 'pci') functions.push(chosen.name);
-    else if (names.length === 1)
-      return resolveMdev(chosen.name, { ...common, route }, effects, identity);
-    else throw mdevAmongOthers(chosen.name);
+    else if (names.length > 1) throw mdevAmongOthers(chosen.name);
+    else if (wish === 'vfio-pci') throw hasNoDriver(chosen.name);
+    else return resolveMdev(chosen.name, { ...common, route }, effects, identity);
   }
   if (functions.length === 0) {
     throw new InputError('BAD_ARGUMENT', 'No device is named', {
       remedy: 'name at least one, for example 0000:3b:00.0',
     });
   }
-  const asking = { vmPid, scope: key, rules, allow: [...common.allow] };
+  const asking = { vmPid, scope: key, rules, allow: [...common.allow], wish };
   const { host, ...rest } = await lookAtFunctions(functions, members, { effects, runtime }, asking);
-  return { request: { kind: 'vfio', ...rest, ...common, route }, host };
+  return { request: { kind: 'vfio', ...rest, ...common, route, wish }, host };
 }
 
 function mdevAmongOthers(uuid: string): InputError {
@@ -180,6 +180,17 @@ function mdevAmongOthers(uuid: string): InputError {
     remedy: `attach it alone: qmplug attach VM ${uuid}`,
     details: { device: uuid },
   });
+}
+
+function hasNoDriver(uuid: string): InputError {
+  return new InputError(
+    'BAD_ARGUMENT',
+    `${uuid} is a mediated device: its parent's driver has it`,
+    {
+      remedy: 'leave the choice of a driver out',
+      details: { device: uuid },
+    },
+  );
 }
 
 /** Functions that are to go to VFIO, and the host as it was seen. */
@@ -201,6 +212,8 @@ export interface Asking {
   /** Rules before the default ones, asked of the devices and of all that goes with them. */
   readonly rules?: readonly Rule[] | undefined;
   readonly allow: readonly string[];
+  /** The choice of the drivers. */
+  readonly wish: DriverWish;
 }
 
 /**
@@ -238,7 +251,7 @@ async function lookAtFunctions(
   chosen: readonly Bdf[],
   members: Members,
   { effects, runtime }: Pick<Environment, 'effects' | 'runtime'>,
-  { vmPid, rules, allow }: Asking,
+  { vmPid, rules, allow, wish }: Asking,
 ): Promise<ResolvedFunctions> {
   const first = await readHostSnapshot(effects);
   const expanded = chosen.flatMap((bdf) => expandMembers(first, bdf, members));
@@ -252,19 +265,9 @@ async function lookAtFunctions(
   });
   const drivers = new Map<Bdf, string>();
   for (const target of targets) {
-    drivers.set(target, await vfioDriverFor(effects, host, target));
+    drivers.set(target, await chooseDriver(effects, target, host.devices.get(target), wish));
   }
   return { targets, drivers, host };
-}
-
-/**
- * The driver's directory where it is loaded; else the name it will have once it is. A vGPU keeps its driver, which
- * serves VFIO itself.
- */
-async function vfioDriverFor(effects: HostEffects, host: HostSnapshot, bdf: Bdf): Promise<string> {
-  const device = host.devices.get(bdf);
-  if (device?.driver !== undefined && (await isVgpu(effects, bdf))) return device.driver;
-  return chooseVfioDriver(effects, device?.modalias);
 }
 
 /** The names of what is in a VM, or on record as being there. */

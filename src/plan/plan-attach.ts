@@ -16,8 +16,11 @@ import {
 } from './attach-plan.js';
 import { bootOptionsForHost } from './boot-options.js';
 import { busKindOf } from './bus-kind.js';
+import type { HostSnapshot } from '../host/types.js';
 import { neededMemlock } from '../host/memlock.js';
 import { mdevPath } from '../host/mdev.js';
+import { refuseOtherDriver } from '../host/driver-wish.js';
+import { bindSteps } from './bind-steps.js';
 import { checkOwner, checkTargets, groupOf, hostFunction, refuseQuarantined } from './checks.js';
 import { vfioAddDeadlineMs } from './deadlines.js';
 import { fitOnPort } from './fit.js';
@@ -54,7 +57,10 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
   const { vm, host } = world;
   if (host === undefined) throw new InputError('BAD_ARGUMENT', 'The host was not read');
   const already = alreadyAttached(request, world);
-  if (already !== undefined) return already;
+  if (already !== undefined) {
+    refuseOtherDrivers(request, host);
+    return already;
+  }
   if (vm.identity.kind !== 'process') throw vmNotLocal(vm);
   const qemuPid = vm.identity.pid;
   const { reservations, quarantine } = world;
@@ -116,12 +122,7 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
 
   const steps: HotplugStep[] = [
     ...groups.map((group) => ({ kind: 'ReserveGroup' as const, group, planId: world.planId })),
-    ...request.targets.map((bdf) => ({
-      kind: 'BindDriver' as const,
-      bdf,
-      group: groupOf(host, bdf),
-      driver: request.drivers.get(bdf) ?? 'vfio-pci',
-    })),
+    ...bindSteps(request, host),
     ...groups.map((group) => ({
       kind: 'GrantAccess' as const,
       group,
@@ -216,6 +217,14 @@ function vmNotLocal(vm: VmSnapshot): RefusedError {
       details: { vm: vm.key, address, reason: reason ?? null },
     },
   );
+}
+
+/** In the VM with another driver than asked for is not as asked. */
+function refuseOtherDrivers({ targets, wish }: VfioRequest, host: HostSnapshot): void {
+  for (const bdf of targets) {
+    const { driver } = hostFunction(host, bdf);
+    if (driver !== undefined) refuseOtherDriver(bdf, driver, wish);
+  }
 }
 
 function alreadyAttached(

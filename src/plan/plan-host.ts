@@ -1,5 +1,7 @@
+import { refuseOtherDriver, type DriverWish } from '../host/driver-wish.js';
 import type { HostSnapshot } from '../host/types.js';
 import type { Bdf } from '../pci/pci-address.js';
+import { bindSteps } from './bind-steps.js';
 import { checkOwner, checkTargets, groupOf, refuseQuarantined } from './checks.js';
 import type { Claim } from './claim.js';
 import type { HotplugProgress } from './attachment.js';
@@ -22,6 +24,8 @@ export interface BindRequest {
   readonly targets: readonly Bdf[];
   /** The VFIO driver for each. */
   readonly drivers: ReadonlyMap<Bdf, string>;
+  /** How they were chosen; default `auto`. */
+  readonly wish?: DriverWish | undefined;
   readonly allow: ReadonlySet<string>;
 }
 
@@ -29,24 +33,24 @@ export interface BindRequest {
  * The steps that bind functions to VFIO and leave them so. The group is reserved only while that goes on:
  * afterwards any VM may have it.
  *
- * @returns undefined where all of them are bound by such a plan already.
+ * @returns undefined where all of them are bound by such a plan already, or keep the driver that they have.
  * @throws {RefusedError} whatever speaks against it.
  */
 export function planBind(request: BindRequest, world: HostWorld): HotplugPlan | undefined {
   const { host, claim, planId } = world;
-  const targets = request.targets.filter((bdf) => recordOf(bdf, world) === undefined);
+  const targets = request.targets.filter((bdf) => {
+    const driver = recordOf(bdf, world)?.step.driver;
+    if (driver !== undefined) refuseOtherDriver(bdf, driver, request.wish);
+    return driver === undefined;
+  });
   if (targets.length === 0) return undefined;
   // The functions that are bound already go along in the look at the group.
   checkTargets(request, claim, host);
+  if (request.wish === 'keep') return undefined;
   const groups = groupsOf(targets, host);
   const steps: readonly HotplugStep[] = [
     ...groups.map((group) => ({ kind: 'ReserveGroup' as const, group, planId })),
-    ...targets.map((bdf) => ({
-      kind: 'BindDriver' as const,
-      bdf,
-      group: groupOf(host, bdf),
-      driver: request.drivers.get(bdf) ?? 'vfio-pci',
-    })),
+    ...bindSteps({ ...request, targets }, host),
     ...groups.map((group) => ({ kind: 'ReleaseGroup' as const, group, planId })),
   ];
   // What takes is undone where it fails; with the last function bound only the groups are left to free.

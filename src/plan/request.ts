@@ -1,3 +1,4 @@
+import type { DriverWish } from '../host/driver-wish.js';
 import type { JsonObject } from '../json.js';
 import type { Bdf } from '../pci/pci-address.js';
 import type { RouteWish } from './route.js';
@@ -33,8 +34,10 @@ export interface VfioRequest extends ThroughVfio {
   readonly kind: 'vfio';
   /** In numeric order, at least one. */
   readonly targets: readonly Bdf[];
-  /** The VFIO driver for each target, as chosen from the host's module aliases. */
+  /** The driver of VFIO for each target. */
   readonly drivers: ReadonlyMap<Bdf, string>;
+  /** How they were chosen; default `auto`. With `keep` none is bound. */
+  readonly wish?: DriverWish | undefined;
 }
 
 /**

@@ -22,6 +22,7 @@ const TRANSCRIPT = join(
 const OUTPUTS = ['', '/', '/nowhere/at/all/x.jsonl'];
 const REPLIES = join(import.meta.dirname, '../transcript/logs/replies-alone.replies');
 const OWNERS = ['', '-a', 'a b', '../a', 'ä', 'a\n', 'x'.repeat(65)];
+const DRIVERS = ['', 'nvidia', 'vfio_pci', 'Keep', 'auto ', 'none'];
 const FIELDS = ['', 'frobnicate', 'numa:0', '*'];
 const SELECTORS = ['', 'gpu', 'id:', 'frobnicate:1', '(', '{', '{"match":1}', 'numa:0 |'];
 const DESIRED = join(import.meta.dirname, '../../examples/host.json');
@@ -99,6 +100,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
   attach: {
     good: ['VM', '0000:3b:00.0'],
     bad: {
+      '--driver': DRIVERS,
       '--port': [''],
       '--members': ['', 'all', 'Device', 'device,slot'],
       '--wait': ['', 'guest!', 'PLACED'],
@@ -141,6 +143,9 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
       ['VM', '--device', DEVICE, '--id', 'dev0', '--iommufd'],
       ['VM', '--device', DEVICE, '--id', 'dev0', '--no-iommufd'],
       ['VM', '--device', DEVICE, '--id', 'dev0', '--pass-fds'],
+      ['VM', '--device', DEVICE, '--id', 'dev0', '--driver', 'auto'],
+      ['VM', '0000:3b:00.0', '--driver', 'auto', '--driver', 'keep'],
+      ['VM', 'class:gpu', '--policy', 'all', '--no-iommufd', '--pass-fds'],
       ['vm', '0000:3b:00.0'],
       ['', '0000:3b:00.0'],
       ['ftp://host', '0000:3b:00.0'],
@@ -167,7 +172,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
   },
   devices: {
     good: [],
-    bad: { '--policy-file': [''], '--for': OWNERS },
+    bad: { '--policy-file': [''], '--for': OWNERS, '--driver': DRIVERS },
     wholes: [
       ['a', 'b'],
       ['3b:00'],
@@ -314,6 +319,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
   'host bind': {
     good: ['0000:3b:00.0'],
     bad: {
+      '--driver': DRIVERS,
       '--members': ['', 'all'],
       '--allow': REASONS,
       '--timeout': TIMEOUTS,

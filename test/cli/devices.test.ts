@@ -189,6 +189,25 @@ it('explains what binding would write, and what there is to know of what matches
   });
 });
 
+it('explains it for the driver that is asked for', async () => {
+  using host = hostWithIommu();
+  using home = new CliHome();
+  const asked = ['devices', '--explain', '--driver', 'keep'];
+  const { document } = await home.json(asked, { env: envOf(host) });
+  const explained = document.explained as { bdf: string }[];
+  expect(explained.find(({ bdf }) => bdf === '0000:02:00.0')).toMatchObject({
+    binding: { driver: 'vfio-pci', writes: [] },
+  });
+  expect(explained.find(({ bdf }) => bdf === '0000:01:00.1')).toMatchObject({
+    obstacles: expect.arrayContaining([
+      expect.objectContaining({ level: 'block', reason: 'wrong-driver' }),
+    ]) as unknown,
+    binding: null,
+  });
+  const { stdout } = await home.run(asked, { env: envOf(host) });
+  expect(stdout).toMatch(/in the way {2}0000:01:00\.1 is on snd_hda_intel.*\[wrong-driver\]/);
+});
+
 it('explains all without a selector, of which none is refused for being one of many', async () => {
   using host = hostWithIommu();
   using home = new CliHome();

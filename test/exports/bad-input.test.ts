@@ -113,6 +113,8 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   planBinding: {
     'a path': () => main.planBinding(environment.effects, anything('../../etc')),
     'no function': () => main.planBinding(environment.effects, anything('0000:3b:00')),
+    'another driver': () =>
+      main.planBinding(environment.effects, anything(GPU), anything('nvidia')),
   },
   planBoot: {
     'no ports': boot({ rootPorts: 0 }),
@@ -234,10 +236,12 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     'no devices': () => control.planBind({ devices: [] }),
     'no device': () => control.planBind({ devices: [GPU, 'gpu'] }),
     'a device that is not there': () => control.planBind({ devices: ['ffff:ff:1f.7'] }),
+    'another driver': () => control.planBind({ devices: [GPU], driver: anything('nvidia') }),
   },
   'HostControl.bind': {
     'no devices': () => control.bind({ devices: [] }),
     'no device': () => control.bind({ devices: ['../x'] }),
+    'another driver': () => control.bind({ devices: [GPU], driver: anything('') }),
     'a negative timeout': () => control.bind({ devices: [GPU] }, VM_WAITS),
     'a timeout of NaN': () => control.bind({ devices: [GPU] }, { timeoutMs: NaN }),
   },
@@ -280,6 +284,9 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   'Vm.planAttach': {
     'no device': onVm((vm) => vm.planAttach({ device: 'gpu' })),
     'a device that is not there': onVm((vm) => vm.planAttach({ device: '0000:99:00.0' })),
+    'a driver to keep that is none of VFIO': onVm((vm) =>
+      vm.planAttach({ device: ACCELERATOR, driver: 'keep' }),
+    ),
     'nine functions': onVm((vm) =>
       vm.planAttach({ emulate: Array<typeof EDU>(9).fill(EDU), id: 'd0' }),
     ),
@@ -299,6 +306,9 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     'a field that is none': onVm((vm) =>
       vm.attachBatch({ device: ACCELERATOR, choice: { order: ['colour'] } }),
     ),
+    'a driver that is no choice': onVm((vm) =>
+      vm.attachBatch({ device: ACCELERATOR, driver: anything(null) }),
+    ),
     'a negative timeout': onVm((vm) => vm.attachBatch({ device: ACCELERATOR }, VM_WAITS)),
   },
   'Vm.attach': {
@@ -306,6 +316,9 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     'no device': onVm((vm) => vm.attach({ device: 'gpu' })),
     'a port that is not there': onVm((vm) => vm.attach({ device: ACCELERATOR, port: 'rp9' })),
     'an id that is none': onVm((vm) => vm.attach({ emulate: { driver: 'edu' }, id: 'a/b' })),
+    'a driver that is no choice': onVm((vm) =>
+      vm.attach({ device: ACCELERATOR, driver: anything('nvidia') }),
+    ),
     'a route that is none': onVm((vm) => vm.attach({ device: ACCELERATOR, route: anything('x') })),
     'no driver': onVm((vm) => vm.attach({ emulate: {}, id: 'd0' })),
     'a driver that is not allowed': onVm((vm) =>

@@ -37,6 +37,22 @@ it.each([
   expect(written).toEqual(planned.writes);
 });
 
+it('is of the driver that is asked for', async () => {
+  const [held, plain] = ['acme_vfio_pci', 'vfio-pci'];
+  const { world, effects } = hostWith({ driver: held, driverOverride: held }, [held, plain]);
+  expect(await world.run(planBinding(effects, NIC, 'keep'))).toEqual({
+    driver: held,
+    module: undefined,
+    writes: [],
+  });
+  const planned = await world.run(planBinding(effects, NIC, 'vfio-pci'));
+  expect(planned.writes.map(({ value }) => value)).toEqual([plain, NIC, NIC]);
+  const { world: other, effects: bare } = hostWith({});
+  await expect(other.run(planBinding(bare, NIC, 'keep'))).rejects.toMatchObject({
+    code: 'WRONG_DRIVER',
+  });
+});
+
 it('tells of the module that has to come first', async () => {
   const { world, effects } = hostWith({}, []);
   const planned = await world.run(planBinding(effects, NIC));

@@ -18,6 +18,7 @@ const anyHost = fc.record({
   seed: fc.nat(),
   functions: fc.array(anyFunction, { minLength: 1, maxLength: 4 }),
   chosen: fc.nat(3),
+  wish: fc.constantFrom('auto', 'auto', 'vfio-pci', 'keep'),
   faults: fc.array(
     fc.record({
       fault: fc.constantFrom('write-fails', 'write-hangs'),
@@ -67,7 +68,7 @@ it('binding and releasing change nothing, from any state, whatever fails and whe
       if (host.killAt !== undefined) process.killAt(host.killAt);
       const control = new HostControl(environmentOf(process));
       const outcome = await world.run(
-        process.run(() => control.bind({ devices: [device], members: 'group' })),
+        process.run(() => control.bind({ devices: [device], members: 'group', driver: host.wish })),
       );
       ends[outcome.kind] = (ends[outcome.kind] ?? 0) + 1;
       process.kill();

@@ -5,6 +5,8 @@ import {
   type AttachBatchRequest,
   type AttachWarning,
   type BatchEntry,
+  type DriverWish,
+  type RouteWish,
   type Vm,
 } from '../../index.js';
 import { choiceOf, type PolicyOptions } from '../choose-devices.js';
@@ -23,6 +25,8 @@ export interface AttachChoiceOptions extends VmOptions, PolicyOptions {
   readonly wait?: 'placed';
   readonly allow?: readonly string[];
   readonly reservedFor?: string;
+  readonly driver?: DriverWish;
+  readonly route?: RouteWish;
   readonly partial?: true;
   readonly dryRun?: true;
 }
@@ -43,11 +47,12 @@ export async function attachChoice(
   device: string,
   options: AttachChoiceOptions,
 ): Promise<number> {
-  const { members, wait, allow, reservedFor, partial } = options;
+  const { members, wait, allow, reservedFor, partial, driver, route } = options;
   const choice = choiceOf(options);
   const { policy } = parseRequest(device, { ...choice, allow });
   const { rules } = await readRules(context, options, reservedFor);
-  const request = { device, choice, members, wait, allow, reservedFor, rules, partial };
+  const taking = { members, wait, allow, reservedFor, rules, driver, route };
+  const request = { device, choice, partial, ...taking };
   const lines = await withVm(address, options, context, (vm, waiting) =>
     options.dryRun
       ? preview(vm, request)

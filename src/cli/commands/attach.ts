@@ -5,6 +5,7 @@ import {
   type AttachRequest,
   type AttachResult,
   type AttachWarning,
+  type DriverWish,
   type JsonObject,
   type RouteWish,
   type Rule,
@@ -17,11 +18,13 @@ import { EXIT } from '../exit-status.js';
 import {
   count as wholeNumber,
   deviceId,
+  driverWish,
   each,
   holdOwner,
   jsonObjects,
   once,
   oneOf,
+  DRIVER_ABOUT,
   reason,
   text,
 } from '../option-values.js';
@@ -42,6 +45,7 @@ interface AttachOptions extends VmOptions, PolicyOptions {
   readonly zpciUid?: number;
   readonly zpciFid?: number;
   readonly reservedFor?: string;
+  readonly driver?: DriverWish;
   readonly iommufd?: boolean;
   readonly passFds?: true;
   readonly dryRun?: true;
@@ -56,6 +60,7 @@ Examples:
   qmplug attach /run/vm.sock 'vf pf-of:0000:5e:00.0' --policy all --partial
   qmplug attach /run/vm.sock 0000:3b:00.0 --port rp1 --wait placed --timeout 30
   qmplug attach /run/vm.sock 0000:3b:00.0 --pass-fds
+  qmplug attach /run/vm.sock 0000:3b:00.0 --driver keep
   qmplug attach /run/vm.sock --device '{"driver":"pci-testdev"}' --id practice0
   qmplug attach /run/vm.sock --device '{"driver":"virtio-rng-ccw"}' --id rng0 --port fe.1.0042
   qmplug attach /run/vm.sock --device '[{"driver":"edu"},{"driver":"virtio-rng-pci"}]' --id both
@@ -71,6 +76,9 @@ none. Those that went before one that fails are taken out again, and that ends w
 stay, and the status is that of the worst failure, at least 4 where anything was attached.
 
 A host device goes in through iommufd where kernel and QEMU have it, and through its IOMMU group elsewhere.
+
+Its driver is the variant that modules.alias names for it, or vfio-pci. --driver vfio-pci takes the plain one in any
+case; with --driver keep it must be on a driver of VFIO already: none is bound, and the detach leaves it there.
 
 JSON: {"attachment":{"group","already","route":{"kind","why"},"functions":[{"id","host","port","addr","guestPath","guestBdf","bars"}]},
        "steps":[{"kind","outcome","ms"}],"warnings":[{"code","message"}]}; warnings only where there are any
@@ -114,6 +122,7 @@ export function defineAttach(program: Command, run: RunWork): Command {
       'the name it was set aside for with host reserve',
       once('--reserved-for', holdOwner),
     )
+    .option('--driver <driver>', DRIVER_ABOUT, once('--driver', driverWish))
     .option('--iommufd', 'through iommufd, or not at all')
     .option('--no-iommufd', 'through the IOMMU group, whatever else there is')
     .option('--pass-fds', 'through iommufd, with descriptors: QEMU opens nothing itself')
@@ -136,7 +145,8 @@ export function defineAttach(program: Command, run: RunWork): Command {
         if (isChoice(options, device)) {
           refuseWithChoice(options);
           if (device === undefined) throw usage('No device is named');
-          return attachChoice(context, address, device, options);
+          const route = routeOf(options);
+          return attachChoice(context, address, device, { ...options, route });
         }
         const { rules } = await readRules(context, options, options.reservedFor);
         const request = requestOf(device, options, rules);
@@ -181,7 +191,7 @@ function requestOf(
   options: AttachOptions,
   rules: readonly Rule[],
 ): AttachRequest {
-  const { device: emulate, id, members, reservedFor, port, allow, wait } = options;
+  const { device: emulate, id, members, reservedFor, driver, port, allow, wait } = options;
   const { zpciUid: uid, zpciFid: fid } = options;
   const zpci = uid === undefined && fid === undefined ? undefined : { uid, fid };
   const common = { port, allow, wait, zpci };
@@ -189,12 +199,13 @@ function requestOf(
     if (id !== undefined) throw usage('--id is for --device: a host device has an id of its own');
     if (device === undefined) throw usage('No device is named');
     parseSelector(device);
-    return { device, members, reservedFor, rules, route: routeOf(options), ...common };
+    return { device, members, reservedFor, rules, driver, route: routeOf(options), ...common };
   }
   if (device !== undefined) throw usage('A host device and --device exclude each other');
   if (id === undefined) throw usage('--device needs an --id');
   if (members !== undefined) throw usage('--members is for host devices');
   if (reservedFor !== undefined) throw usage('--reserved-for is for host devices');
+  if (driver !== undefined) throw usage('--driver is for host devices');
   if (options.iommufd !== undefined || options.passFds) {
     throw usage('--iommufd, --no-iommufd and --pass-fds are for host devices');
   }

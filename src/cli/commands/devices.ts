@@ -3,6 +3,7 @@ import {
   explainSelector,
   parseSelector,
   planBinding,
+  QmplugError,
   readCandidates,
   readHostSnapshot,
   readPciNames,
@@ -10,6 +11,7 @@ import {
   resolveSelector,
   type Candidate,
   type CandidateSet,
+  type DriverWish,
   type Explanation,
   type HostSnapshot,
   type PciNames,
@@ -21,8 +23,8 @@ import { describeCandidate } from '../device-json.js';
 import { renderDevices, type DeviceLine } from '../device-lines.js';
 import { EXIT } from '../exit-status.js';
 import { explainCandidates, renderExplanation, type ExplainedCandidate } from '../explain-lines.js';
-import { holdOwner, once } from '../option-values.js';
-import { findClaims, findObstacles, type Obstacle } from '../obstacles.js';
+import { DRIVER_ABOUT, driverWish, holdOwner, once } from '../option-values.js';
+import { findClaims, findObstacles, wrongDriver, type Obstacle } from '../obstacles.js';
 import { addPolicyFileOption, readRules, type RuleOptions } from '../policy-rules.js';
 import { selectionHost } from '../selection-host.js';
 import { toJson } from '../to-json.js';
@@ -33,6 +35,7 @@ interface DevicesOptions extends RuleOptions {
   readonly explain?: true;
   readonly deep?: true;
   readonly for?: string;
+  readonly driver?: DriverWish;
 }
 
 const HELP = `
@@ -61,6 +64,7 @@ export function defineDevices(program: Command, run: RunWork): Command {
     .option('--explain', 'say of each device why an attach would take it or not')
     .option('--deep', 'read also what wakes a sleeping device: serial numbers, the present link')
     .option('--for <owner>', 'who asks, for --explain', once('--for', holdOwner))
+    .option('--driver <driver>', `${DRIVER_ABOUT}, for --explain`, once('--driver', driverWish))
     .addHelpText('after', HELP);
   return addJsonOption(addPolicyFileOption(command)).action(
     (device: string | undefined, options: DevicesOptions) =>
@@ -125,25 +129,43 @@ async function explain(
           refusal: undefined,
         }
       : found;
-  const bindings = await planBindings(host, lines);
-  const candidates = explainCandidates(explanation, set.candidates, { lines, bindings });
+  const { bindings, refused } = await planBindings(host, lines, options.driver);
+  const told = lines.map(({ candidate, obstacles }): DeviceLine => ({
+    candidate,
+    obstacles: [...obstacles, ...(refused.get(candidate.name) ?? [])],
+  }));
+  const candidates = explainCandidates(explanation, set.candidates, { lines: told, bindings });
   return { candidates, refusal: explanation.refusal };
 }
 
-/** What binding each to VFIO would write; nothing is told of what has no group, which cannot be bound. */
+/**
+ * What binding each to VFIO would write, and what the driver that is asked for cannot be for; nothing is told of what
+ * has no group, which cannot be bound.
+ */
 async function planBindings(
   { effects }: SelectionHost,
   lines: readonly DeviceLine[],
-): Promise<ReadonlyMap<string, PlannedBinding>> {
+  driver: DriverWish | undefined,
+): Promise<{
+  readonly bindings: ReadonlyMap<string, PlannedBinding>;
+  readonly refused: ReadonlyMap<string, readonly Obstacle[]>;
+}> {
   const bindings = new Map<string, PlannedBinding>();
+  const refused = new Map<string, readonly Obstacle[]>();
   for (const { candidate } of lines) {
     if (candidate.kind === 'mdev') continue;
     const { bdf, iommuGroup } = candidate.record;
     if (iommuGroup.known && iommuGroup.value === undefined) continue;
-    const binding = await planBinding(effects, bdf).catch(() => undefined);
-    if (binding !== undefined) bindings.set(bdf, binding);
+    try {
+      bindings.set(bdf, await planBinding(effects, bdf, driver));
+    } catch (error) {
+      // What cannot be read is told as such elsewhere.
+      if (error instanceof QmplugError && error.code === 'WRONG_DRIVER') {
+        refused.set(bdf, [wrongDriver(error)]);
+      }
+    }
   }
-  return bindings;
+  return { bindings, refused };
 }
 
 /** Every candidate of the host, and those that are asked for. To explain, none matching is an answer. */

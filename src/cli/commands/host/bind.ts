@@ -1,8 +1,21 @@
 import type { Command } from 'commander';
-import { HostControl, type BindDevicesRequest, type BindResult } from '../../../index.js';
+import {
+  HostControl,
+  type BindDevicesRequest,
+  type BindResult,
+  type DriverWish,
+} from '../../../index.js';
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
-import { each, once, oneOf, reason, seconds } from '../../option-values.js';
+import {
+  DRIVER_ABOUT,
+  driverWish,
+  each,
+  once,
+  oneOf,
+  reason,
+  seconds,
+} from '../../option-values.js';
 import { addTakingOptions, readRules, type TakingOptions } from '../../policy-rules.js';
 import { renderSteps, type StepLine } from '../../render-attach.js';
 import { toJson } from '../../to-json.js';
@@ -11,6 +24,7 @@ import { addJsonOption } from '../../vm-options.js';
 interface BindOptions extends TakingOptions {
   readonly members?: 'device' | 'slot' | 'group';
   readonly allow?: readonly string[];
+  readonly driver?: DriverWish;
   readonly dryRun?: true;
   readonly timeout?: number;
 }
@@ -27,7 +41,8 @@ Examples:
   qmplug host bind 'class:gpu numa:0' --policy-file /etc/qmplug/policy --reserved-for training
 
 All or none. They stay bound until host release or a reboot, and any VM may have them: one that is started
-with them, or by attach, which then finds them ready. What is bound so already is a success.
+with them, or by attach, which then finds them ready. What is bound so already is a success. With --driver keep they
+are checked, and nothing is bound.
 
 JSON: {"bound":[{"bdf","group","driver","already"}],"steps":[{"kind","outcome","ms"}]}`;
 
@@ -47,16 +62,17 @@ export function defineHostBind(host: Command, run: RunWork): Command {
       'pass over a finding by its name, for example in-use.net; may be repeated',
       each('--allow', reason),
     )
+    .option('--driver <driver>', DRIVER_ABOUT, once('--driver', driverWish))
     .option('--timeout <s>', 'seconds to wait for others (default: 15)', once('--timeout', seconds))
     .addHelpText('after', HELP);
   return addJsonOption(addTakingOptions(command)).action(
     (devices: readonly string[], options: BindOptions) =>
       run(async (context) => {
         const { environment, output, signal } = context;
-        const { members, allow, reservedFor, dryRun, timeout: timeoutMs } = options;
+        const { members, allow, reservedFor, driver, dryRun, timeout: timeoutMs } = options;
         const control = new HostControl(environment);
         const { rules } = await readRules(context, options, reservedFor);
-        const request = { devices, members, allow, reservedFor, rules };
+        const request = { devices, members, allow, reservedFor, driver, rules };
         const document = dryRun
           ? await preview(control, request)
           : await control.bind(request, { timeoutMs, signal });
