@@ -84,6 +84,7 @@ export type ErrorCode =
   | 'GIVEN_BACK'
   | 'BATCH_FAILED'
   | 'LOCK_TIMEOUT'
+  | 'RESERVE_TIMEOUT'
   | 'STATE_DAMAGED'
   | 'STATE_UNWRITABLE'
   // Transcripts

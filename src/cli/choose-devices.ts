@@ -6,6 +6,7 @@ import {
   type DeviceChoice,
   type NumaMode,
   type Resolution,
+  type SelectorRequest,
   type Tenant,
 } from '../index.js';
 import type { CommandContext } from './command-context.js';
@@ -85,14 +86,19 @@ export async function chooseDevices(
   { readAll }: { readonly readAll?: boolean } = {},
 ): Promise<{ readonly resolution: Resolution; readonly tenant: Tenant | undefined }> {
   const { logger } = context.environment;
-  const { yesAll, near: vmNodes, for: owner, allow } = options;
+  const { yesAll, near: vmNodes, for: owner } = options;
   const { rules, tenant } = await readRules(context, options, owner);
   const resolution = await resolveSelector(
     { ...selectionHost(context), vmNodes },
-    parseRequest(selector, { ...requestOptions(options), allow }),
+    choiceRequest(selector, options),
     { rules, owner, scope: owner, yesAll, readAll, onlyFree: true, logger },
   );
   return { resolution, tenant };
+}
+
+/** What is looked for, in its one form. */
+export function choiceRequest(selector: string, options: ChoiceOptions): SelectorRequest {
+  return parseRequest(selector, { ...requestOptions(options), allow: options.allow });
 }
 
 /** The choice of a command that gives what it chooses to a VM. */

@@ -1,5 +1,6 @@
 import { RefusedError } from '../errors.js';
 import type { Clock } from '../clock.js';
+import { lookAgain } from './look-again.js';
 import { isOwner, type Liveness, type Owner } from './owner.js';
 import type { StateStore } from './state-store.js';
 
@@ -101,32 +102,28 @@ async function waitForTurn(turn: {
   readonly look: () => Promise<Owner | undefined>;
 }): Promise<void> {
   const { name, folder, store, clock, deadlineMs, signal, look } = turn;
-  const endsAt = clock.now() + deadlineMs;
-  let wake: () => void = () => undefined;
-  const poke = () => {
-    wake();
-  };
-  const stopWatching = store.watch(folder, poke);
-  signal?.addEventListener('abort', poke);
-  try {
-    for (;;) {
-      // Set before the look, so that a change during it is not slept through.
-      const woken = new Promise<void>((resolve) => (wake = resolve));
-      const ahead = await look();
-      if (ahead === undefined) return;
-      if (signal?.aborted) {
-        const cause: unknown = signal.reason;
-        throw new RefusedError('ABORTED', `Gave up waiting for the lock ${name}`, { cause });
-      }
-      const leftMs = endsAt - clock.now();
-      if (leftMs <= 0) throw timedOut(name, ahead);
-      const cancelTimer = clock.after(Math.min(LOOK_AGAIN_MS, leftMs), poke);
-      await woken;
-      cancelTimer();
-    }
-  } finally {
-    stopWatching();
-    signal?.removeEventListener('abort', poke);
+  let ahead: Owner | undefined;
+  const looked = await lookAgain(
+    async () => {
+      ahead = await look();
+      return ahead === undefined ? 'ours' : undefined;
+    },
+    {
+      ...{ store, clock, signal },
+      folders: [folder],
+      endsAt: clock.now() + deadlineMs,
+      everyMs: LOOK_AGAIN_MS,
+    },
+  );
+  switch (looked.kind) {
+    case 'found':
+      return;
+    case 'aborted':
+      throw new RefusedError('ABORTED', `Gave up waiting for the lock ${name}`, {
+        cause: signal?.reason as unknown,
+      });
+    case 'late':
+      throw timedOut(name, ahead);
   }
 }
 

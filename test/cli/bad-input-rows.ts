@@ -278,6 +278,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
     good: ['0000:3b:00.0', '--for', 'a'],
     bad: {
       ...CHOICE_OPTIONS,
+      '--wait': TIMEOUTS,
       '--ttl': ['', '1', '0s', '-1s', '1.5h', '1w', '1 h', '1h30m', '1234567s'],
     },
     wholes: [...BAD_CHOICES.map((args) => [...args, '--for', 'a']), ['0000:3b:00.0']],

@@ -131,6 +131,23 @@ it('reserves a device, keeps others off it, and gives it back', async () => {
   expect((await reserve('bob', '0000:01:00.0')).status).toBe(0);
 });
 
+it('waits for what another has, and says so where that was in vain', async () => {
+  using host = hostWithSelf();
+  using home = new CliHome();
+  const env = envOf(host);
+  const reserve = (owner: string, ...more: readonly string[]) =>
+    home.json(['host', 'reserve', 'id:10de:2204 numa:0', '--for', owner, ...more], { env });
+  expect((await reserve('alice', '--wait', '0')).status).toBe(0);
+  const inVain = await reserve('bob', '--wait', '0.1');
+  expect(inVain.status).toBe(3);
+  expect(inVain.document).toMatchObject({
+    error: { code: 'RESERVE_TIMEOUT', details: { wanted: 'bob', code: 'CONFLICT' } },
+  });
+  const waiting = reserve('bob', '--wait', '60');
+  await home.run(['host', 'unreserve', '--for', 'alice'], { env });
+  expect((await waiting).document).toMatchObject({ holds: [{ key: 'group-3', owner: 'bob' }] });
+});
+
 it('never gives one device to two who reserve at once', async () => {
   using host = hostWithSelf();
   using home = new CliHome();

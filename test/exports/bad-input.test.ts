@@ -3,11 +3,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as doctor from '../../src/doctor/index.js';
 import * as setup from '../../src/host/setup/index.js';
 import * as main from '../../src/index.js';
+import { systemClock } from '../../src/clock.js';
 import { QmplugError } from '../../src/errors.js';
 import * as qmp from '../../src/qmp/index.js';
 import * as testing from '../../src/testing.js';
 import { readySession, type ReadySession } from '../qmp/memory-peer.js';
 import { ACCELERATOR, createHostWorld, openSimulatedVm, runTask } from '../hotplug/simulated.js';
+import { createMemoryStore } from '../support/memory-store.js';
+import { createProcessTable } from '../support/owners.js';
 import { callablesOf, everyExport } from './every-export.js';
 
 type Attempt = () => unknown;
@@ -72,6 +75,19 @@ const PIN = { qmplugPin: 1, selector: GPU, selectorHash: '', time: '', devices: 
 const group = [{ key: 'group-1', devices: [GPU] }];
 /** Of nothing, so that only the options can be wrong. */
 const nothingChosen = { ...anything<main.Resolution>({}), chosen: [], companions: [] };
+
+/** For nothing, in a place of its own: what is not the caller's fault must not show. */
+const waitFor = (wrong: Partial<main.ReserveWish>) => {
+  const store = createMemoryStore();
+  const clock = systemClock;
+  const liveness = createProcessTable().liveness(1);
+  const wish = { request: main.parseRequest(GPU, {}), owner: 'a', ttlMs: undefined, waitMs: 0 };
+  return main.reserveWhenFree(
+    async () => ({ resolution: nothingChosen, tenant: undefined }),
+    { ...wish, ...wrong },
+    { store, clock, liveness, holds: new main.Holds({ store, clock, liveness }) },
+  );
+};
 
 const VM_WAITS = { timeoutMs: -1 };
 
@@ -175,6 +191,13 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   reserveDevices: {
     'no owner': () => main.reserveDevices(holds, nothingChosen, { owner: '', ttlMs: undefined }),
     'a time of NaN': () => main.reserveDevices(holds, nothingChosen, { owner: 'a', ttlMs: NaN }),
+  },
+  reserveWhenFree: {
+    'no owner': () => waitFor({ owner: '' }),
+    'a hold of NaN': () => waitFor({ ttlMs: NaN }),
+    'a negative wait': () => waitFor({ waitMs: -1 }),
+    'a wait of NaN': () => waitFor({ waitMs: NaN }),
+    'an endless wait': () => waitFor({ waitMs: Infinity }),
   },
   explainSelector: HANDLE,
   formatPin: TAKES_ALL,

@@ -9,6 +9,12 @@ export { formatStructured, parseStructured, type RequestOptions } from './parse-
 export { formatPin, parsePin, pinDevice, type Pin, type PinnedDevice } from './pin.js';
 export { readPolicyFile, rulesFor, type PolicyFile, type Tenant } from './policy-file.js';
 export { reserveDevices, type ReserveOptions } from './reserve.js';
+export {
+  reserveWhenFree,
+  type Choose,
+  type ReserveHost,
+  type ReserveWish,
+} from './reserve-wait.js';
 export { formatPolicy, parsePolicy, type Policy } from './policy.js';
 export type { SelectionHost } from './read-candidates.js';
 export type { Rejection, RejectionReason } from './refusals.js';

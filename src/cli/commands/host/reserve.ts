@@ -1,25 +1,44 @@
 import type { Command } from 'commander';
-import { Holds, InputError, reserveDevices, type Environment, type Hold } from '../../../index.js';
-import { addChoiceOptions, chooseDevices, type ChoiceOptions } from '../../choose-devices.js';
+import {
+  Holds,
+  InputError,
+  reserveDevices,
+  reserveWhenFree,
+  type Environment,
+  type Hold,
+} from '../../../index.js';
+import {
+  addChoiceOptions,
+  chooseDevices,
+  choiceRequest,
+  type ChoiceOptions,
+} from '../../choose-devices.js';
+import type { CommandContext } from '../../command-context.js';
 import type { RunWork } from '../../command-context.js';
 import { EXIT } from '../../exit-status.js';
-import { duration, holdOwner, once } from '../../option-values.js';
+import { duration, holdOwner, once, seconds } from '../../option-values.js';
 import { toJson } from '../../to-json.js';
 import { addJsonOption } from '../../vm-options.js';
 
 interface ReserveCommandOptions extends ChoiceOptions {
   /** Milliseconds. */
   readonly ttl?: number;
+  /** Milliseconds. */
+  readonly wait?: number;
 }
 
 const RESERVE_HELP = `
 Examples:
   qmplug host reserve 'class:gpu numa:0' --policy first:2 --for training --ttl 1h
   qmplug attach /run/vm.sock 0000:3b:00.0 --reserved-for training
+  qmplug host reserve 'class:gpu' --policy exactly:2 --for training --wait 600
   qmplug host unreserve --for training
 
 Sets whole IOMMU groups aside under a name, without touching a device. Nobody else gets them until they are given
 back, the time is over, or the host boots.
+
+With --wait, what is reserved, in use or not there yet is waited for; nothing is set aside meanwhile. Those that wait
+with the same selector get it in the order in which they came. At the deadline it is refused, with status 3.
 
 JSON: {"holds":[{"key","owner","devices","since","until"}]}`;
 
@@ -33,21 +52,40 @@ export function defineHostReserve(host: Command, run: RunWork): Command {
       'for how long: 90s, 30m, 1h, 2d (default: to the next boot)',
       once('--ttl', duration),
     )
+    .option(
+      '--wait <s>',
+      'seconds to wait until it can be had (default: not at all)',
+      once('--wait', seconds),
+    )
     .addHelpText('after', RESERVE_HELP);
   return addJsonOption(addChoiceOptions(command)).action(
     (selector: string, options: ReserveCommandOptions) =>
       run(async (context) => {
-        const owner = ownerOf(options.for);
-        const { resolution, tenant } = await chooseDevices(context, selector, options);
-        const holds = await reserveDevices(holdsOf(context.environment), resolution, {
-          owner,
-          ttlMs: options.ttl,
-          tenant,
-        });
+        const holds = await reserve(context, selector, options);
         context.output.result(toJson({ holds }), () => renderHolds(holds));
         return EXIT.done;
       }),
   );
+}
+
+async function reserve(
+  context: CommandContext,
+  selector: string,
+  options: ReserveCommandOptions,
+): Promise<readonly Hold[]> {
+  const { environment, signal } = context;
+  const { ttl: ttlMs, wait: waitMs } = options;
+  const owner = ownerOf(options.for);
+  const holds = holdsOf(environment);
+  const choose = () => chooseDevices(context, selector, options);
+  if (waitMs === undefined) {
+    const { resolution, tenant } = await choose();
+    return reserveDevices(holds, resolution, { owner, ttlMs, tenant });
+  }
+  const { runtime: store, liveness, clock } = environment;
+  const request = choiceRequest(selector, options);
+  const wish = { request, owner, ttlMs, waitMs, signal };
+  return reserveWhenFree(choose, wish, { store, liveness, clock, holds });
 }
 
 const UNRESERVE_HELP = `
