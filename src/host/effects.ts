@@ -1,4 +1,5 @@
 import { HostError } from '../errors.js';
+import type { Known } from '../known.js';
 
 /** What `stat` tells of a node (never following a final symbolic link). */
 export interface HostStat {
@@ -32,7 +33,10 @@ export interface DeadlineOption {
  * come back by its deadline fails with `STUCK` and is never retried by the implementation.
  */
 export interface HostEffects {
-  /** The whole file as UTF-8 text; reads files whose stat size is wrong, as sysfs has them. */
+  /**
+   * The whole file as UTF-8 text; reads files whose stat size is wrong, as sysfs has them. Of /dev/kmsg, which has no
+   * end, what is there now, or the last part of it.
+   */
   read(path: string, options?: DeadlineOption): Promise<string>;
   /** The first `length` bytes (for PCI `config`); a short read is not an error. */
   readBytes(path: string, length: number): Promise<Uint8Array>;
@@ -114,29 +118,48 @@ export interface MemlockLimit {
 export class HostIoError extends HostError {
   /** Name of the errno, for example `EBUSY`; `ETIMEDOUT` where the deadline passed. */
   readonly errno: string;
+  /** What was tried: `read`, `write`, `load module` ... */
+  readonly operation: string;
   readonly path: string;
   /** True when the operation may still be under way in a child that never came back. */
   readonly stuck: boolean;
   /** The child that carries the operation, where it was given to one and did not come back. */
   readonly childPid: number | undefined;
+  /** What the kernel said last of what this is about; undefined where nobody looked. */
+  readonly kernelLog: Known<readonly string[]> | undefined;
 
   constructor(
     errno: string,
     operation: string,
     path: string,
-    options: { cause?: unknown; stuck?: boolean; childPid?: number | undefined } = {},
+    options: {
+      cause?: unknown;
+      stuck?: boolean;
+      childPid?: number | undefined;
+      kernelLog?: Known<readonly string[]> | undefined;
+    } = {},
   ) {
-    const { cause, stuck = false, childPid } = options;
+    const { cause, stuck = false, childPid, kernelLog } = options;
     super(stuck ? 'STUCK' : 'HOST_IO', `${operation} ${path}: ${errno}`, {
       cause,
       remedy: stuck ? 'see what holds the device: dmesg | tail' : REMEDIES[errno],
-      details: { path, errno, operation, childPid: childPid ?? null },
+      details: { path, errno, operation, childPid: childPid ?? null, ...kernelDetails(kernelLog) },
     });
     this.errno = errno;
+    this.operation = operation;
     this.path = path;
     this.stuck = stuck;
     this.childPid = childPid;
+    this.kernelLog = kernelLog;
   }
+}
+
+/** What an error tells of the kernel's log: the lines, or why there are none to tell. */
+export function kernelDetails(
+  log: HostIoError['kernelLog'],
+): Readonly<Record<string, readonly string[] | string>> {
+  if (log === undefined) return {};
+  return log.known ? { kernelLog: log.value } : { kernelLogUnread: log.reason };
 }
 
 const REMEDIES: Readonly<Partial<Record<string, string>>> = {

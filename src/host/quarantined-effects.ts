@@ -1,5 +1,6 @@
 import { deviceNamedIn } from './device-name.js';
 import { HostIoError, type HostEffects } from './effects.js';
+import { withKernelLog } from './kernel-log.js';
 import { readProcess } from './process.js';
 import { ifPresent } from './reading.js';
 import { quarantined, type Quarantine } from './quarantine.js';
@@ -7,7 +8,7 @@ import { quarantined, type Quarantine } from './quarantine.js';
 /**
  * The same host, where a write that never came back bars its device for every process of qmplug: nobody
  * tries again, and nobody queues another write behind it. Reading an override waits for the
- * same lock on some kernels, so that is barred too.
+ * same lock on some kernels, so that is barred too. Its failure tells what the kernel said last.
  *
  * @throws {HostNotReadyError} `QUARANTINED` from what is barred.
  */
@@ -27,10 +28,9 @@ export function withQuarantine(effects: HostEffects, quarantine: Quarantine): Ho
       try {
         await effects.write(path, data, options);
       } catch (error) {
-        if (device !== undefined && error instanceof HostIoError && error.stuck) {
-          await bar(effects, quarantine, device, error);
-        }
-        throw error;
+        if (!(error instanceof HostIoError) || !error.stuck) throw error;
+        if (device !== undefined) await bar(effects, quarantine, device, error);
+        throw await withKernelLog(effects, error, device ?? path);
       }
     },
     readBytes: (path, length) => effects.readBytes(path, length),
@@ -44,7 +44,14 @@ export function withQuarantine(effects: HostEffects, quarantine: Quarantine): Ho
     chown: (path, uid, gid) => effects.chown(path, uid, gid),
     chmod: (path, mode) => effects.chmod(path, mode),
     readAcl: (path) => effects.readAcl(path),
-    loadModule: (name) => effects.loadModule(name),
+    async loadModule(name) {
+      try {
+        await effects.loadModule(name);
+      } catch (error) {
+        if (!(error instanceof HostIoError) || !error.stuck) throw error;
+        throw await withKernelLog(effects, error, name);
+      }
+    },
     readMemlock: (pid) => effects.readMemlock(pid),
     setMemlock: (pid, limit) => effects.setMemlock(pid, limit),
     readVfs: (netdev) => effects.readVfs(netdev),

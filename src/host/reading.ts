@@ -1,5 +1,5 @@
 import { HostError } from '../errors.js';
-import { HostIoError, type HostEffects } from './effects.js';
+import { HostIoError, kernelDetails, type HostEffects } from './effects.js';
 
 /** What the kernel answers for a thing that is not, or no longer, there. */
 const MISSING = ['ENOENT', 'ENODEV', 'ENXIO', 'ESRCH', 'ENOTDIR'];
@@ -76,11 +76,13 @@ export function hostFailure(
   if (!(error instanceof HostIoError)) {
     return error instanceof Error ? error : new Error(String(error));
   }
-  const { errno, path, stuck, childPid } = error;
-  const details = { subject, path, errno, ...(childPid === undefined ? {} : { childPid }) };
+  const { errno, path, stuck, childPid, kernelLog } = error;
+  const child = childPid === undefined ? {} : { childPid };
+  const details = { subject, path, errno, ...child, ...kernelDetails(kernelLog) };
   if (stuck) {
-    const child = childPid === undefined ? '' : `; process ${childPid} is still at it`;
-    return new HostError('STUCK', `${subject}: the kernel did not answer on ${path}${child}`, {
+    const who = childPid === undefined ? '' : `; process ${childPid} is still at it`;
+    const said = kernelSaid(kernelLog);
+    return new HostError('STUCK', `${subject}: the kernel did not answer on ${path}${who}${said}`, {
       cause: error,
       details,
       remedy: `see what holds it: dmesg | tail; do not touch ${subject} until it comes back`,
@@ -92,6 +94,13 @@ export function hostFailure(
     details,
     remedy,
   });
+}
+
+function kernelSaid(log: HostIoError['kernelLog']): string {
+  if (log === undefined) return '';
+  if (!log.known) return `; what the kernel says of it cannot be read: ${log.reason}`;
+  if (log.value.length === 0) return '; the kernel log does not name it';
+  return `; the kernel last said: ${log.value.join(' / ')}`;
 }
 
 /** Runs `work` on every item, `width` at a time, and keeps the order: open files are bounded. */

@@ -14,6 +14,8 @@ import {
 } from './effects.js';
 import { runHostTool } from './host-tool.js';
 import { IoChildren } from './io-child.js';
+import { KERNEL_LOG } from './kernel-log.js';
+import { readPresent } from './read-present.js';
 import { parseVfSettings, vfArguments } from './vf-settings.js';
 import { hasAlternativeRoots, toRealPath, type HostRoots } from './roots.js';
 
@@ -61,6 +63,9 @@ class RealHostEffects implements HostEffects {
   async read(path: string, options: DeadlineOption = {}): Promise<string> {
     const real = toRealPath(path, this.roots, 'read');
     const deadlineMs = options.deadlineMs ?? READ_DEADLINE_MS;
+    if (path === KERNEL_LOG) {
+      return this.attempt('read', path, readPresent(real, deadlineMs), deadlineMs);
+    }
     if (!BLOCKING_ATTRIBUTE.test(path)) {
       return this.attempt('read', path, readFile(real, 'utf8'), deadlineMs);
     }

@@ -1,19 +1,23 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  closeSync,
+  constants,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { HostEffects } from '../../src/host/effects.js';
+import type { HostEffects, HostIoError } from '../../src/host/effects.js';
 import { createHostEffects } from '../../src/host/real-effects.js';
 
 const DEVICE = '/sys/bus/pci/devices/0000:3b:00.0';
@@ -206,6 +210,29 @@ describe('read', () => {
     expect((await effects.readBytes(`${DEVICE}/vendor`, 3)).length).toBe(3);
     expect(await effects.stat(`${DEVICE}/vendor`)).toMatchObject({ kind: 'file', rdev: undefined });
     await expect(effects.readlink(`${DEVICE}/driver`)).rejects.toMatchObject({ errno: 'ENOENT' });
+  });
+
+  it('reads what there is of a log that has no end, and does not wait for more', async () => {
+    const log = openSync(fifo('/dev/kmsg'), constants.O_RDWR);
+    writeSync(log, '6,1,2,-;first\n');
+    expect(await effects.read('/dev/kmsg')).toBe('6,1,2,-;first\n');
+    expect(await effects.read('/dev/kmsg')).toBe('');
+    closeSync(log);
+  });
+
+  it('reads no more than the end of a long log', async () => {
+    file('/dev/kmsg', `${'6,1,2,-;early\n'.repeat(200_000)}6,9,9,-;late\n`);
+    const text = await effects.read('/dev/kmsg');
+    expect(text.length).toBeLessThanOrEqual(512 * 1024);
+    expect(text).toMatch(/late\n$/);
+  });
+
+  it("comes back from this machine's own log, whoever may read it", async () => {
+    const read = await createHostEffects()
+      .read('/dev/kmsg')
+      .catch((error: unknown) => (error as HostIoError).errno);
+    expect(read).toMatch(/^(E[A-Z]+$|\d+,\d+,)/);
+    expect(read).not.toBe('ETIMEDOUT');
   });
 
   it('tells a character device by its numbers', async () => {

@@ -3,7 +3,8 @@
 //
 //   node stuck-unbind.mjs 0000:00:06.0 2000
 //
-// Prints one JSON document: the codes of both tries, and the process that is still at the first.
+// Prints one JSON document: the codes of both tries, the process that is still at the first, and what the
+// kernel said of it.
 import { createEnvironment } from '../../build/index.js';
 import { Quarantine } from '../../build/host/quarantine.js';
 import { withQuarantine } from '../../build/host/quarantined-effects.js';
@@ -18,8 +19,9 @@ async function unbind() {
   try {
     await guarded.write(path, bdf, { deadlineMs: Number(deadlineMs) });
     return { code: 'none' };
-  } catch ({ code, childPid }) {
-    return { code, childPid, atOnce: performance.now() - startedAt < deadlineMs / 2 };
+  } catch ({ code, childPid, details }) {
+    const { kernelLog } = details;
+    return { code, childPid, kernelLog, atOnce: performance.now() - startedAt < deadlineMs / 2 };
   }
 }
 

@@ -11,8 +11,9 @@ import type { DeviceNode } from './vfio.js';
 /** `/dev`, as far as VFIO is concerned. */
 export function devfs(kernel: Kernel): DirectoryNode {
   return listing(
-    () => ['vfio', ...(kernel.config.cdev === true ? ['iommu'] : [])],
+    () => ['kmsg', 'vfio', ...(kernel.config.cdev === true ? ['iommu'] : [])],
     (name) => {
+      if (name === 'kmsg') return { kind: 'file', mode: 0o644, read: () => kernel.log.text };
       if (name === 'iommu' && kernel.config.cdev === true) return special(kernel.nodes.iommu);
       return name === 'vfio' && kernel.loadedModules.has('vfio')
         ? vfioDirectory(kernel)

@@ -4,13 +4,15 @@ import type { Trace } from '../trace.js';
 import { KernelError } from './errno.js';
 import type { FunctionTable } from './function-table.js';
 import type { Iommufd } from './iommufd.js';
+import type { KernelLog } from './kernel-log.js';
 import { SimulatedNode } from './open-node.js';
 import type { PciFunction } from './pci-function.js';
 import { openFd, type ProcessTable } from './processes.js';
 import { mayOpen, type DeviceNode, type Vfio } from './vfio.js';
 
-/** vfio_unregister_group_dev asks the user again at this interval (Linux 6.12). */
+/** vfio_unregister_group_dev asks the user again at this interval, and logs each tenth time (Linux 6.12). */
 const DEVICE_REQUEST_MS = 10_000;
+const LOGGED_REQUEST = 10;
 
 /** Called when somebody on the host wants a device back that a process has open. */
 export type DeviceRequestListener = (bdf: Bdf, count: number) => void;
@@ -22,6 +24,7 @@ export interface DeviceNodesParts {
   readonly clock: Clock;
   readonly functions: FunctionTable;
   readonly iommufd: Iommufd;
+  readonly log: KernelLog;
   readonly processes: ProcessTable;
   readonly trace: Trace;
   readonly vfio: Vfio;
@@ -87,7 +90,9 @@ export class DeviceNodes {
   async waitUntilClosed(fn: PciFunction): Promise<void> {
     const isOpen = () => fn.openedBy !== undefined || this.#cdevIsOpen(fn);
     for (let count = 0; isOpen(); count++) {
-      this.#parts.trace.add('kernel', `${fn.bdf}: Relaying device request to user (#${count})`);
+      const request = `Relaying device request to user (#${count})`;
+      this.#parts.trace.add('kernel', `${fn.bdf}: ${request}`);
+      if (count % LOGGED_REQUEST === 0) this.#parts.log.say('vfio-pci', fn.bdf, request);
       if (fn.openedBy !== undefined) this.#listeners.get(fn.openedBy)?.(fn.bdf, count);
       // The request may have been answered on the spot.
       if (!isOpen()) return;

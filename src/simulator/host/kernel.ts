@@ -8,6 +8,7 @@ import { DriverCore } from './driver-core.js';
 import { isVfioDriver, type Driver } from './drivers.js';
 import { FunctionTable } from './function-table.js';
 import { Iommufd } from './iommufd.js';
+import { KernelLog } from './kernel-log.js';
 import { Mdevs } from './mdev.js';
 import { createFunction, type PciFunction } from './pci-function.js';
 import { ProcessTable, type Process } from './processes.js';
@@ -23,6 +24,7 @@ export class Kernel {
   readonly config: HostConfig;
   readonly clock: Clock;
   readonly trace: Trace;
+  readonly log: KernelLog;
   readonly processes = new ProcessTable();
   readonly table = new FunctionTable();
   readonly vfio: Vfio;
@@ -48,6 +50,7 @@ export class Kernel {
     this.config = config;
     this.clock = clock;
     this.trace = trace;
+    this.log = new KernelLog(clock);
     const { processes, table: functions } = this;
     const cdev = config.cdev ?? false;
     const freeGroup = () => Math.max(-1, ...this.groups) + 1;
@@ -67,7 +70,10 @@ export class Kernel {
       isGroupOpen: (group) => this.vfio.ownerOf(group) !== undefined,
     });
     const { vfio, iommufd } = this;
-    this.nodes = new DeviceNodes({ cdev, clock, functions, iommufd, processes, trace, vfio });
+    this.nodes = new DeviceNodes({
+      ...{ cdev, clock, functions, iommufd, processes, trace, vfio },
+      log: this.log,
+    });
     this.driverCore = new DriverCore({ config, functions, nodes: this.nodes, vfio, trace });
     const { nodes, driverCore: drivers } = this;
     this.virtualFunctions = new VirtualFunctions({ drivers, functions, freeGroup });
