@@ -1,16 +1,9 @@
 import type { Faults } from './faults.js';
 import type { GuestConfig } from './guest-config.js';
-import { acpiEject } from './qemu/acpi-hotplug.js';
+import { acpiEject, describeSlots, readAcpiEvent } from './qemu/acpi-hotplug.js';
 import { placeBars, runFirmware } from './qemu/firmware.js';
 import type { GuestHooks, Machine } from './qemu/machine.js';
-import {
-  devicesOn,
-  isFound,
-  isPortBus,
-  slotOf,
-  type PciBus,
-  type PciDevice,
-} from './qemu/model.js';
+import { devicesOn, isFound, slotOf, type PciBus, type PciDevice } from './qemu/model.js';
 import { slotState, slotUnplug } from './qemu/slot-hotplug.js';
 
 /** Reaction times of Linux 6.1 and 6.12 under TCG, in ms; ranges are drawn from the seed. */
@@ -58,8 +51,13 @@ export class Guest implements GuestHooks {
       this.reset();
       return;
     }
-    runFirmware(this.#machine);
+    this.#runFirmware();
     this.#becomeReady();
+  }
+
+  #runFirmware(): void {
+    runFirmware(this.#machine);
+    describeSlots(this.#machine);
   }
 
   reset(): void {
@@ -67,7 +65,7 @@ export class Guest implements GuestHooks {
     this.#taken.clear();
     const { virtual } = this.#machine;
     virtual.after(FIRMWARE_MS, () => {
-      runFirmware(this.#machine);
+      this.#runFirmware();
     });
     const bootMs = this.#config.bootMs ?? 0;
     virtual.after(Math.max(FIRMWARE_MS + 1, bootMs === 0 ? DEFAULT_BOOT_MS : bootMs), () => {
@@ -96,15 +94,14 @@ export class Guest implements GuestHooks {
   }
 
   /**
-   * The operating system is up: it finds what is there, powers the slots that have a device, and
-   * has thrown away the ACPI events that came before.
+   * The operating system is up: it finds what is there and powers the slots that have a device. ACPI
+   * events that came before are lost on it; what they told waits for the next.
    */
   #becomeReady(): void {
     if ((this.#config.kind ?? 'linux') === 'none') return;
     this.#booted = true;
     this.#note('operating system is up');
     for (const bus of this.#machine.buses) {
-      bus.acpi.up.clear();
       for (const device of devicesOn(bus)) {
         if (!device.hotplugged || !isFound(device)) continue;
         const slot = this.#slotKey(device);
@@ -125,18 +122,9 @@ export class Guest implements GuestHooks {
 
   /** One event makes Linux look at every slot of every bus. */
   #handleAcpi(): void {
-    for (const bus of this.#machine.buses) {
-      if (bus.hotplug !== 'acpi') continue;
-      for (const slot of [...bus.acpi.up]) {
-        bus.acpi.up.delete(slot);
-        for (const device of devicesOn(bus)) {
-          if (slotOf(device) === slot && isFound(device)) this.#take(device, true);
-        }
-      }
-      for (const slot of [...bus.acpi.down]) {
-        // Nobody is told of another slot of a port than the first; seen with Linux in QEMU 7.2.22.
-        if (slot === 0 || !isPortBus(bus)) acpiEject(this.#machine, bus, slot);
-      }
+    for (const { kind, bus, slot } of readAcpiEvent(this.#machine)) {
+      if (kind === 'goes') acpiEject(this.#machine, bus, slot);
+      else for (const device of this.#inSlot(bus, slot)) this.#take(device, true);
     }
   }
 

@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { GUESTS, rootPorts, type GuestConfig, type QemuConfig } from '../../src/simulator/index.js';
+import {
+  GUESTS,
+  RELEASES,
+  rootPorts,
+  type GuestConfig,
+  type QemuConfig,
+  type ReleaseName,
+} from '../../src/simulator/index.js';
 import { addressesOf, BenchVm } from './bench-vm.js';
+
+const RELEASE_NAMES = Object.keys(RELEASES) as ReleaseName[];
 
 const start = (guest: GuestConfig, more: QemuConfig = {}) =>
   BenchVm.start({ qemu: { devices: rootPorts(3), hotplug: 'acpi', guest, ...more } });
@@ -158,6 +167,79 @@ describe('multifunction under ACPI', () => {
     await vm.untilDeleted('a');
     await vm.advance(1_000);
     expect(await vm.peripherals()).toContain('stray');
+  });
+});
+
+describe('slots of a port that the guest cannot scan', () => {
+  const restart = async (vm: BenchVm) => {
+    await vm.value('system_reset');
+    await vm.advance(5_000);
+  };
+  const afterAsking = async (vm: BenchVm, ...ids: readonly string[]) => {
+    for (const id of ids) {
+      await vm.del(id);
+      await vm.advance(1_000);
+    }
+    return vm.peripherals();
+  };
+
+  it.each(RELEASE_NAMES)('go where they had a device at the last start, in %s', async (release) => {
+    const vm = await start(GUESTS.linux, { release });
+    await vm.add('far', 'rp0', { addr: '0x1' });
+    await restart(vm);
+    expect(vm.world.vm().guest.deviceIds).toEqual([]);
+    expect(await afterAsking(vm, 'far')).not.toContain('far');
+    await vm.add('next', 'rp0', { addr: '0x1' });
+    expect(await afterAsking(vm, 'next')).not.toContain('next');
+    await restart(vm);
+    await vm.add('late', 'rp0', { addr: '0x1' });
+    expect(await afterAsking(vm, 'late')).toContain('late');
+  });
+
+  it('go behind an empty one in 10.0 only', async () => {
+    const left = async (release: ReleaseName) => {
+      const vm = await start(GUESTS.linux, { release });
+      for (const slot of [1, 2, 4]) await vm.add(`far${slot}`, 'rp0', { addr: `0x${slot}` });
+      await restart(vm);
+      return afterAsking(vm, 'far4', 'far2', 'far1');
+    };
+    expect(await left('7.2.22')).toContain('far4');
+    expect(await left('10.0.13')).not.toContain('far4');
+    for (const release of RELEASE_NAMES) expect(await left(release)).not.toContain('far2');
+  });
+
+  it.each([
+    ['7.2.22', false],
+    ['10.0.13', true],
+  ] as const)('keep other ports waiting while they lack function 0, in %s: %s', async (...row) => {
+    const [release, stuck] = row;
+    const vm = await start(GUESTS.linux, { release });
+    await vm.add('f1', 'rp1', { addr: '0x1.1' });
+    await restart(vm);
+    await vm.del('f1');
+    await vm.add('older', 'rp0');
+    await vm.add('newer', 'rp2');
+    const left = await afterAsking(vm, 'older', 'newer');
+    expect(left).toContain('f1');
+    expect(left).not.toContain('newer');
+    expect(left.includes('older')).toBe(stuck);
+    // The port itself is read up to that slot.
+    await vm.add('same', 'rp1');
+    expect(await afterAsking(vm, 'same')).not.toContain('same');
+    await restart(vm);
+    expect(await vm.peripherals()).not.toContain('f1');
+  });
+
+  it('show a plug of before a restart once, after it', async () => {
+    const vm = await start(GUESTS.linux, { release: '10.0.13' });
+    await vm.value('stop');
+    await vm.add('f1', 'rp2', { addr: '0x1.1' });
+    await vm.add('a', 'rp0');
+    await vm.value('system_reset');
+    await vm.value('cont');
+    await vm.advance(5_000);
+    expect(await afterAsking(vm, 'a')).toContain('a');
+    expect(await afterAsking(vm, 'a')).not.toContain('a');
   });
 });
 

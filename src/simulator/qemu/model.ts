@@ -20,10 +20,21 @@ export interface PciBus {
   hotplug: BusHotplug;
   /** ACPI's number of the bus; undefined where ACPI does not know it. */
   bsel: number | undefined;
-  /** Slots with a plug or an unplug that the guest has not seen yet. */
-  readonly acpi: { readonly up: Set<number>; readonly down: Set<number> };
+  readonly acpi: AcpiSlots;
   /** Registers of native and SHPC slots; a PCIe port has slot 0 only. */
   readonly slots: Map<number, SlotState>;
+}
+
+/** ACPI's view of the slots of a bus. */
+export interface AcpiSlots {
+  /** With a plug that the guest has not seen yet. */
+  readonly up: Set<number>;
+  /** With an unplug that the guest has not followed yet. */
+  readonly down: Set<number>;
+  /** Those in the tables that firmware read last; the guest is told of no others. */
+  described: ReadonlySet<number>;
+  /** Those that the tables mention without describing them, which ends the reading of an event. */
+  dangling: ReadonlySet<number>;
 }
 
 /** What firmware and guest wrote into a bridge. */
@@ -145,7 +156,7 @@ export function createBus(
     nextIndex: 0,
     hotplug: 'none',
     bsel: undefined,
-    acpi: { up: new Set(), down: new Set() },
+    acpi: { up: new Set(), down: new Set(), described: new Set(), dangling: new Set() },
     slots: new Map(),
   };
 }

@@ -12,6 +12,8 @@ export interface Release {
   readonly strayDeviceInSlot1: boolean;
   /** A port with `hotplug=off` and the root bus have a handler all the same, which takes nothing (by 10.0). */
   readonly closedPortKeepsHandler: boolean;
+  /** ACPI's tables end at the first slot of a port, but for slot 0, that has no function 0 (before 10.0). */
+  readonly tablesEndAtGap: boolean;
   /** Number of the AHCI controller among q35's unattached devices; SMBus and its EEPROMs follow. */
   readonly ahciIndex: number;
   /** A conventional bridge's controller refuses while the guest is switching the slot (8.0). */
@@ -41,6 +43,7 @@ export const RELEASES = {
     checksDeviceId: true,
     strayDeviceInSlot1: true,
     closedPortKeepsHandler: false,
+    tablesEndAtGap: true,
     ahciIndex: 15,
     shpcRefusesWhileBusy: false,
     singlestep: true,
@@ -58,6 +61,7 @@ export const RELEASES = {
     checksDeviceId: false,
     strayDeviceInSlot1: false,
     closedPortKeepsHandler: true,
+    tablesEndAtGap: false,
     ahciIndex: 12,
     shpcRefusesWhileBusy: true,
     singlestep: false,
