@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'NOT_OURS'
   | 'NO_VFS'
   | 'NO_MDEV'
+  | 'VF_TOKEN'
   // VM
   | 'VM_NOT_LOCAL'
   | 'VM_GONE'

@@ -4,6 +4,7 @@ import {
   isDeviceId,
   isHoldOwner,
   isJsonObject,
+  isMdevUuid,
   parseJson,
   parseSize,
   type DriverWish,
@@ -55,6 +56,14 @@ export function oneOf<T extends string>(...choices: readonly T[]): ReadValue<T> 
 export const driverWish: ReadValue<DriverWish> = oneOf('auto', 'vfio-pci', 'keep');
 
 export const DRIVER_ABOUT = 'auto, vfio-pci or keep: the driver it goes in with (default: auto)';
+
+/** A UUID that is nobody else's business: an error does not repeat it. */
+export const secretUuid: ReadValue<string> = (value, flag) => {
+  if (isMdevUuid(value)) return value;
+  throw new InputError('BAD_ARGUMENT', `${flag}: not a UUID`, {
+    remedy: `give ${flag} a UUID, xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`,
+  });
+};
 
 /** A whole number; whether it is in range is for whoever uses it. */
 export const count: ReadValue<number> = (value, flag) => {

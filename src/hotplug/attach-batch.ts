@@ -78,13 +78,13 @@ async function chooseUnits(
 
 function requestOf(
   { names }: Unit,
-  { members, allow, wait, rules, route, driver }: AttachBatchRequest,
+  { members, allow, wait, rules, route, driver, vfToken }: AttachBatchRequest,
   ports: ReadonlyMap<string, string>,
   reservedFor: string | undefined,
 ): AttachHostDevice {
   const mine = new Set(names.flatMap((name) => ports.get(name) ?? []));
   const port = mine.size === 1 ? [...mine][0] : undefined;
-  return { device: names, members, allow, wait, reservedFor, rules, route, driver, port };
+  return { device: names, members, allow, wait, reservedFor, rules, route, driver, vfToken, port };
 }
 
 /**
@@ -96,14 +96,23 @@ function requestOf(
 async function planTogether(
   session: VmSession,
   units: readonly Unit[],
-  { members, allow, reservedFor, rules, route, driver }: AttachBatchRequest,
+  { members, allow, reservedFor, rules, route, driver, vfToken }: AttachBatchRequest,
 ): Promise<ReadonlyMap<string, string>> {
   const { hosts } = await session.namesInside();
   const coming = units.filter(({ names }) => !names.every((name) => hosts.has(name)));
   const together = coming.filter(({ kind }) => kind === 'pci').flatMap(({ names }) => names);
   const ports = new Map<string, string>();
   if (together.length > 0) {
-    const request = { device: together, members, allow, reservedFor, rules, route, driver };
+    const request = {
+      device: together,
+      members,
+      allow,
+      reservedFor,
+      rules,
+      route,
+      driver,
+      vfToken,
+    };
     const preview = await previewAttach(session, request);
     const steps = preview.kind === 'plan' ? preview.plan.steps : [];
     for (const step of steps) {
@@ -112,7 +121,15 @@ async function planTogether(
   }
   for (const { kind, names } of coming) {
     if (kind !== 'mdev') continue;
-    await previewAttach(session, { device: names, allow, reservedFor, rules, route, driver });
+    await previewAttach(session, {
+      device: names,
+      allow,
+      reservedFor,
+      rules,
+      route,
+      driver,
+      vfToken,
+    });
   }
   return ports;
 }

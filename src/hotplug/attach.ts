@@ -144,7 +144,7 @@ async function begin(
     return again();
   }
   if (planning.kind === 'already') return { vm, first: planning };
-  const first = await session.runner.start(planning.plan);
+  const first = await session.runner.start(planning.plan, resolved.vfToken);
   const misled = first.kind === 'undone' && !fresh && whatLeftEarly(first.cause) === undefined;
   return misled ? again() : { vm, first, route: planning.route };
 }

@@ -53,6 +53,11 @@ export interface AttachHostDevice extends AttachCommon {
   readonly route?: RouteWish | undefined;
   /** The driver that it goes in with; default `auto`. What goes along with it goes by the same choice. */
   readonly driver?: DriverWish | undefined;
+  /**
+   * The UUID that whoever has the physical function has set, for a VF of one that is with VFIO itself. A secret: it
+   * goes to QEMU and is kept nowhere.
+   */
+  readonly vfToken?: string | undefined;
 }
 
 /** How a choice among the host's devices is made, besides the selector. */

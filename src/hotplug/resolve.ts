@@ -31,11 +31,14 @@ import { isDeviceId } from '../qmp/argument-kinds.js';
 import type { VmIdentity, VmKey } from '../vm/types.js';
 import type { Environment } from './environment.js';
 import type { AttachHostDevice, AttachRequest } from './requests.js';
+import { readVfToken } from './secrets.js';
 
 /** A request the planner can read, with the host snapshot that goes with it. */
 export interface ResolvedRequest {
   readonly request: PlanRequest;
   readonly host: HostSnapshot | undefined;
+  /** The token of a VF, beside the request, which is told and kept. */
+  readonly vfToken?: string | undefined;
 }
 
 /** What a selector is resolved with. */
@@ -147,6 +150,7 @@ async function resolveHostDevice(
   const { device, members = 'device', reservedFor, rules } = request;
   const route = routeOf(request);
   const wish = readDriverWish(request.driver);
+  const vfToken = readVfToken(request.vfToken);
   const { runtime, answers, logger } = environment;
   const effects = rememberReads(environment.effects);
   const vmPid = identity.kind === 'process' ? identity.pid : undefined;
@@ -163,6 +167,7 @@ async function resolveHostDevice(
     if (chosen.kind === 'pci') functions.push(chosen.name);
     else if (names.length > 1) throw mdevAmongOthers(chosen.name);
     else if (wish === 'vfio-pci') throw hasNoDriver(chosen.name);
+    else if (vfToken !== undefined) throw hasNoToken(chosen.name);
     else return resolveMdev(chosen.name, { ...common, route }, effects, identity);
   }
   if (functions.length === 0) {
@@ -172,12 +177,20 @@ async function resolveHostDevice(
   }
   const asking = { vmPid, scope: key, rules, allow: [...common.allow], wish };
   const { host, ...rest } = await lookAtFunctions(functions, members, { effects, runtime }, asking);
-  return { request: { kind: 'vfio', ...rest, ...common, route, wish }, host };
+  const hasVfToken = vfToken !== undefined;
+  return { request: { kind: 'vfio', ...rest, ...common, route, wish, hasVfToken }, host, vfToken };
 }
 
 function mdevAmongOthers(uuid: string): InputError {
   return new InputError('BAD_ARGUMENT', `${uuid} is a mediated device, and goes by itself`, {
     remedy: `attach it alone: qmplug attach VM ${uuid}`,
+    details: { device: uuid },
+  });
+}
+
+function hasNoToken(uuid: string): InputError {
+  return new InputError('BAD_ARGUMENT', `${uuid} is a mediated device, which has no token`, {
+    remedy: 'leave --vf-token out',
     details: { device: uuid },
   });
 }

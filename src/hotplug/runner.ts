@@ -16,6 +16,7 @@ import type { StepContext } from './context.js';
 import type { Environment } from './environment.js';
 import type { HotplugResult } from './settle.js';
 import { RemovalRequests } from './removal-requests.js';
+import { lendToken } from './secrets.js';
 import { handlers as ownHandlers } from './steps/index.js';
 import type { VmLink } from './vm-link.js';
 
@@ -49,6 +50,7 @@ export class PlanRunner {
     this.context = {
       vm,
       removals: new RemovalRequests(vm, clock),
+      secrets: new Map(),
       host: withQuarantine(effects, this.quarantine),
       quarantine: this.quarantine,
       reservations: new Reservations(runtime),
@@ -88,9 +90,18 @@ export class PlanRunner {
     await (await this.#interpreter).check(plan, this.context);
   }
 
-  /** Runs a new plan. Only under the lock. */
-  async start(plan: HotplugPlan): Promise<HotplugResult> {
-    return this.#tidy(await (await this.#interpreter).start(plan, this.context));
+  /**
+   * Runs a new plan. Only under the lock.
+   *
+   * @param vfToken for the steps that ask for one; forgotten when this returns.
+   */
+  async start(plan: HotplugPlan, vfToken?: string): Promise<HotplugResult> {
+    const forget = lendToken(this.context.secrets, plan, vfToken);
+    try {
+      return await this.#tidy(await (await this.#interpreter).start(plan, this.context));
+    } finally {
+      forget();
+    }
   }
 
   /** Goes on with a plan of the journal. Only under the lock. */

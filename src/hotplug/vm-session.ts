@@ -4,7 +4,7 @@ import type { HostSnapshot } from '../host/types.js';
 import type { PlanRequest } from '../plan/request.js';
 import type { IommufdFacts } from '../plan/route.js';
 import type { World } from '../plan/world.js';
-import type { CapabilityCache } from '../vm/capabilities.js';
+import { readCapabilities, type CapabilityCache } from '../vm/capabilities.js';
 import type { VmSnapshot } from '../vm/types.js';
 import { newPlanId } from '../engine/plan-id.js';
 import { departureOf, type Departure } from './departure.js';
@@ -97,6 +97,7 @@ export class VmSession {
   ): Promise<World> {
     return {
       iommufd: await this.#readIommufd(host, request),
+      noVfToken: await this.#whyNoVfToken(request),
       address: this.link.address,
       vm,
       host,
@@ -115,6 +116,14 @@ export class VmSession {
     const isForHost = request?.kind === 'vfio' || request?.kind === 'mdev';
     if (host === undefined || !isForHost || request.route === 'group') return undefined;
     return readIommufd(this.environment.effects, this.link, { host, cache: this.#capabilities });
+  }
+
+  async #whyNoVfToken(request: PlanRequest | undefined): Promise<string | undefined> {
+    if (request?.kind !== 'vfio' || request.hasVfToken !== true) return undefined;
+    const session = await this.link.session();
+    const { vfToken, version } = await readCapabilities(session, this.#capabilities);
+    const { major, minor, micro } = version;
+    return vfToken ? undefined : `QEMU ${major}.${minor}.${micro} takes no token`;
   }
 
   /** Names of what is in the VM, or is on record as being there. */

@@ -21,6 +21,7 @@ import { neededMemlock } from '../host/memlock.js';
 import { mdevPath } from '../host/mdev.js';
 import { refuseOtherDriver } from '../host/driver-wish.js';
 import { bindSteps } from './bind-steps.js';
+import { functionsWithToken, ROUTE_WITH_TOKEN } from './vf-token.js';
 import { checkOwner, checkTargets, groupOf, hostFunction, refuseQuarantined } from './checks.js';
 import { vfioAddDeadlineMs } from './deadlines.js';
 import { fitOnPort } from './fit.js';
@@ -69,7 +70,9 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
   const groups = [...new Set(request.targets.map((bdf) => groupOf(host, bdf)))].sort(
     (a, b) => a - b,
   );
-  const route = chooseRoute(request.route ?? 'auto', world.iommufd, vm);
+  const withToken = functionsWithToken(request, host, world.noVfToken);
+  const route =
+    withToken.size > 0 ? ROUTE_WITH_TOKEN : chooseRoute(request.route ?? 'auto', world.iommufd, vm);
   const members = groups.flatMap((group) => host.groups.get(group)?.members ?? []);
   refuseMixedGroup(route, vm, new Set<string>(members));
   const through = stepsOfRoute(route);
@@ -114,6 +117,7 @@ function planVfio(request: VfioRequest, world: World): AttachPlanning {
         ...(fn === 0 && functions.length > 1 ? { multifunction: true } : {}),
       },
       deadlineMs,
+      ...(withToken.has(bdf) ? { withVfToken: true as const } : {}),
     }));
   });
   const ids = adds.map(({ id }) => id);

@@ -38,6 +38,8 @@ export interface VfioRequest extends ThroughVfio {
   readonly drivers: ReadonlyMap<Bdf, string>;
   /** How they were chosen; default `auto`. With `keep` none is bound. */
   readonly wish?: DriverWish | undefined;
+  /** Whether the token of a VF was given; it is no part of a plan. */
+  readonly hasVfToken?: boolean | undefined;
 }
 
 /**

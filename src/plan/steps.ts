@@ -111,6 +111,8 @@ export interface AddDevice {
   readonly deadlineMs: number;
   /** The device's BARs are known only once it is there: they are held against the port's windows then. */
   readonly judgeBars?: true;
+  /** `vf-token` goes with it, which no plan holds. */
+  readonly withVfToken?: true;
 }
 
 /** Waits until the guest has given every BAR an address. */

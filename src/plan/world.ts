@@ -14,6 +14,8 @@ export interface World {
   readonly host: HostSnapshot | undefined;
   /** Read only where a host device may go in through iommufd. */
   readonly iommufd?: IommufdFacts | undefined;
+  /** Why this QEMU cannot hand the token of a VF on; read only where one is given. */
+  readonly noVfToken?: string | undefined;
   /** What the journal says is in this VM. */
   readonly attachments: readonly Attachment[];
   /** Ids whose removal was requested and is not over. */

@@ -63,7 +63,7 @@ export function classifyFailure(command: string, error: ErrorReply): Failure {
  */
 export class CommandError extends QmpError {
   readonly command: string;
-  /** The request's arguments as they were sent. */
+  /** The request's arguments as they were sent, but for secrets. */
   readonly request: JsonObject;
   /** The reply's class, `GenericError` for nearly everything. Safe to print. */
   readonly qmpClass: string;
@@ -84,10 +84,19 @@ export class CommandError extends QmpError {
       details: { command, class: qmpClass, desc, kind: failure.kind, advice: failure.advice },
     });
     this.command = command;
-    this.request = request;
+    this.request = hideSecrets(request);
     this.reply = reply;
     this.qmpClass = qmpClass;
     this.desc = desc;
     this.failure = failure;
   }
+}
+
+/** Arguments of commands that are secrets: the token of a VF, which its PF's user shares. */
+const SECRETS = ['vf-token'] as const;
+
+function hideSecrets(request: JsonObject): JsonObject {
+  const hidden = SECRETS.filter((name) => request[name] !== undefined);
+  if (hidden.length === 0) return request;
+  return { ...request, ...Object.fromEntries(hidden.map((name) => [name, '(hidden)'])) };
 }

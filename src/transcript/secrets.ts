@@ -4,10 +4,10 @@ import type { TranscriptEntry } from './format.js';
 
 /**
  * Members whose value is a secret wherever they stand: `set_password`, `change-vnc-password`,
- * `sev-inject-launch-secret`, `cookie` of an http block node. `password-secret`, `key-secret` and
+ * `sev-inject-launch-secret`, `cookie` of an http block node, `vf-token` of vfio-pci. `password-secret`, `key-secret` and
  * `passwordid` only name a secret object (QEMU qapi/ui.json, block-core.json, crypto.json, 10.0).
  */
-const SECRET_MEMBER = /^(password|passwd|passphrase|secret|cookie|token)$/i;
+const SECRET_MEMBER = /^(password|passwd|passphrase|secret|cookie|token|vf-token)$/i;
 
 /** Object types that hold a secret, and the member that does (QEMU qapi/qom.json, 10.0). */
 const SECRET_TYPES: ReadonlySet<string> = new Set(['secret', 'secret_keyring']);

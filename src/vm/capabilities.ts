@@ -17,6 +17,8 @@ export interface QemuCapabilities {
   readonly iommufd: boolean;
   /** `fd` of vfio-pci: a device opened by somebody else. */
   readonly vfioFd: boolean;
+  /** `vf-token` of vfio-pci. */
+  readonly vfToken: boolean;
   /** Switch of q35 between ACPI and native hot-plug; without it the ports are native. */
   readonly acpiBridgeHotplug: boolean;
   /** What a root port calls the switch of its own native hot-plug; it has had three names. */
@@ -69,6 +71,7 @@ async function ask(
     strictTypes: version.major * 100 + version.minor >= 902,
     iommufd: iommufd && vfio.has('iommufd'),
     vfioFd: vfio.has('fd'),
+    vfToken: vfio.has('vf-token'),
     acpiBridgeHotplug: lpc.has('acpi-pci-hotplug-with-bridge-support'),
     nativeHotplugProperty: NATIVE_HOTPLUG_PROPERTIES.find((name) => port.has(name)),
   };

@@ -23,6 +23,7 @@ const OUTPUTS = ['', '/', '/nowhere/at/all/x.jsonl'];
 const REPLIES = join(import.meta.dirname, '../transcript/logs/replies-alone.replies');
 const OWNERS = ['', '-a', 'a b', '../a', 'ä', 'a\n', 'x'.repeat(65)];
 const DRIVERS = ['', 'nvidia', 'vfio_pci', 'Keep', 'auto ', 'none'];
+const TOKEN = '5dbb4a7c-6a49-4f7a-9c37-2d8a1f0be111';
 const FIELDS = ['', 'frobnicate', 'numa:0', '*'];
 const SELECTORS = ['', 'gpu', 'id:', 'frobnicate:1', '(', '{', '{"match":1}', 'numa:0 |'];
 const DESIRED = join(import.meta.dirname, '../../examples/host.json');
@@ -101,6 +102,7 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
     good: ['VM', '0000:3b:00.0'],
     bad: {
       '--driver': DRIVERS,
+      '--vf-token': ['', 'x', '0000:3b:00.0', TOKEN.slice(1), `{${TOKEN}}`, `${TOKEN}\n`],
       '--port': [''],
       '--members': ['', 'all', 'Device', 'device,slot'],
       '--wait': ['', 'guest!', 'PLACED'],
@@ -144,6 +146,8 @@ export const ROWS: Readonly<Record<string, OptionRows>> = {
       ['VM', '--device', DEVICE, '--id', 'dev0', '--no-iommufd'],
       ['VM', '--device', DEVICE, '--id', 'dev0', '--pass-fds'],
       ['VM', '--device', DEVICE, '--id', 'dev0', '--driver', 'auto'],
+      ['VM', '--device', DEVICE, '--id', 'dev0', '--vf-token', TOKEN],
+      ['VM', '0000:3b:00.0', '--vf-token', TOKEN, '--vf-token', TOKEN],
       ['VM', '0000:3b:00.0', '--driver', 'auto', '--driver', 'keep'],
       ['VM', 'class:gpu', '--policy', 'all', '--no-iommufd', '--pass-fds'],
       ['vm', '0000:3b:00.0'],

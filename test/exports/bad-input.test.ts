@@ -342,6 +342,8 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     'a driver that is no choice': onVm((vm) =>
       vm.attach({ device: ACCELERATOR, driver: anything('nvidia') }),
     ),
+    'a token that is none': onVm((vm) => vm.attach({ device: ACCELERATOR, vfToken: 'x' })),
+    'a token that nobody asks for': onVm((vm) => vm.attach({ device: ACCELERATOR, vfToken: MDEV })),
     'a route that is none': onVm((vm) => vm.attach({ device: ACCELERATOR, route: anything('x') })),
     'no driver': onVm((vm) => vm.attach({ emulate: {}, id: 'd0' })),
     'a driver that is not allowed': onVm((vm) =>

@@ -26,6 +26,7 @@ export interface AttachChoiceOptions extends VmOptions, PolicyOptions {
   readonly allow?: readonly string[];
   readonly reservedFor?: string;
   readonly driver?: DriverWish;
+  readonly vfToken?: string;
   readonly route?: RouteWish;
   readonly partial?: true;
   readonly dryRun?: true;
@@ -47,11 +48,11 @@ export async function attachChoice(
   device: string,
   options: AttachChoiceOptions,
 ): Promise<number> {
-  const { members, wait, allow, reservedFor, partial, driver, route } = options;
+  const { members, wait, allow, reservedFor, partial, driver, vfToken, route } = options;
   const choice = choiceOf(options);
   const { policy } = parseRequest(device, { ...choice, allow });
   const { rules } = await readRules(context, options, reservedFor);
-  const taking = { members, wait, allow, reservedFor, rules, driver, route };
+  const taking = { members, wait, allow, reservedFor, rules, driver, vfToken, route };
   const request = { device, choice, partial, ...taking };
   const lines = await withVm(address, options, context, (vm, waiting) =>
     options.dryRun

@@ -26,6 +26,7 @@ import {
   oneOf,
   DRIVER_ABOUT,
   reason,
+  secretUuid,
   text,
 } from '../option-values.js';
 import { readRules } from '../policy-rules.js';
@@ -46,6 +47,7 @@ interface AttachOptions extends VmOptions, PolicyOptions {
   readonly zpciFid?: number;
   readonly reservedFor?: string;
   readonly driver?: DriverWish;
+  readonly vfToken?: string;
   readonly iommufd?: boolean;
   readonly passFds?: true;
   readonly dryRun?: true;
@@ -123,6 +125,11 @@ export function defineAttach(program: Command, run: RunWork): Command {
       once('--reserved-for', holdOwner),
     )
     .option('--driver <driver>', DRIVER_ABOUT, once('--driver', driverWish))
+    .option(
+      '--vf-token <uuid>',
+      'of a virtual function whose physical function is with VFIO: the UUID set there',
+      once('--vf-token', secretUuid),
+    )
     .option('--iommufd', 'through iommufd, or not at all')
     .option('--no-iommufd', 'through the IOMMU group, whatever else there is')
     .option('--pass-fds', 'through iommufd, with descriptors: QEMU opens nothing itself')
@@ -192,20 +199,22 @@ function requestOf(
   rules: readonly Rule[],
 ): AttachRequest {
   const { device: emulate, id, members, reservedFor, driver, port, allow, wait } = options;
-  const { zpciUid: uid, zpciFid: fid } = options;
+  const { zpciUid: uid, zpciFid: fid, vfToken } = options;
   const zpci = uid === undefined && fid === undefined ? undefined : { uid, fid };
   const common = { port, allow, wait, zpci };
   if (emulate === undefined) {
     if (id !== undefined) throw usage('--id is for --device: a host device has an id of its own');
     if (device === undefined) throw usage('No device is named');
     parseSelector(device);
-    return { device, members, reservedFor, rules, driver, route: routeOf(options), ...common };
+    const route = routeOf(options);
+    return { device, members, reservedFor, rules, driver, vfToken, route, ...common };
   }
   if (device !== undefined) throw usage('A host device and --device exclude each other');
   if (id === undefined) throw usage('--device needs an --id');
   if (members !== undefined) throw usage('--members is for host devices');
   if (reservedFor !== undefined) throw usage('--reserved-for is for host devices');
   if (driver !== undefined) throw usage('--driver is for host devices');
+  if (vfToken !== undefined) throw usage('--vf-token is for host devices');
   if (options.iommufd !== undefined || options.passFds) {
     throw usage('--iommufd, --no-iommufd and --pass-fds are for host devices');
   }

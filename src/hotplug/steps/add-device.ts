@@ -32,9 +32,10 @@ export const addDevice: StepHandler<AddDevice, StepContext> = {
     const { vm, host } = context;
     const session = await vm.session();
     const { id, deadlineMs, judgeBars } = step;
+    const command = withSecrets(step, context);
     const path = `/machine/peripheral/${id}`;
     await handOver(step, session, host);
-    const added = deviceAdd(session, commandOf(step), { deadlineMs });
+    const added = deviceAdd(session, command, { deadlineMs });
     const [add, entries, parentBus, place, pci] = await Promise.allSettled([
       added,
       qomList(session, '/machine/peripheral'),
@@ -145,6 +146,18 @@ function commandOf({ driver, id, bus, addr, devfn, properties }: AddDevice): Dev
   // There is one bus for crypto queues, and its device takes neither bus nor address.
   if (addr === '') return { driver, id, ...properties };
   return { driver, id, bus, devno: addr, ...properties };
+}
+
+/** The command with what no plan holds. */
+function withSecrets(step: AddDevice, { secrets }: StepContext): DeviceAddArguments {
+  const command = commandOf(step);
+  if (step.withVfToken !== true) return command;
+  const token = secrets.get(step.id);
+  if (token !== undefined) return { ...command, 'vf-token': token };
+  throw new StepError('STEP_FAILED', `${step.id}: its token was with the process that began this`, {
+    remedy: 'attach it again, with --vf-token',
+    details: { id: step.id },
+  });
 }
 
 /** Where QEMU says that the device is on its bus; undefined where the bus has one place. */

@@ -57,6 +57,8 @@ export interface MdevTypeConfig {
 export interface SriovConfig {
   readonly totalVfs: number;
   readonly vfDeviceId: number;
+  /** While VFIO has the PF: the UUID that its VFs are opened with, as the PF's user has set it. */
+  readonly vfToken?: string;
   /** VFs enabled at boot. */
   readonly numVfs?: number;
   readonly vfDriver?: string;

@@ -57,6 +57,7 @@ export class Kernel {
     this.vfio = new Vfio({
       members: (group) => [...this.members(group), ...this.mdevs.members(group)],
       process: (pid) => processes.require(pid),
+      find: (bdf) => functions.find(bdf),
       cdev,
       isBoundToIommufd: (group) => this.iommufd.ownerOf(group) !== undefined,
       interruptRemapping: config.interruptRemapping ?? true,

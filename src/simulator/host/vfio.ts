@@ -21,6 +21,7 @@ const CDEV_MAJOR = 511;
 export interface VfioWorld {
   members(group: number): readonly PciFunction[];
   process(pid: number): Process;
+  find(bdf: Bdf): PciFunction | undefined;
   readonly cdev: boolean;
   readonly interruptRemapping: boolean;
   allowUnsafeInterrupts(): boolean;
@@ -124,12 +125,27 @@ export class Vfio {
     openFd(process, '/dev/vfio/vfio');
   }
 
-  /** @throws {KernelError} `ENODEV` off VFIO, `EBUSY` when it is open already. */
-  openDevice(pid: number, fn: PciFunction): void {
+  /**
+   * @param token of a VF whose PF is with VFIO too.
+   * @throws {KernelError} `ENODEV` off VFIO, `EBUSY` when it is open already, `EACCES` without its token, `EINVAL` with
+   * one that nobody asks for.
+   */
+  openDevice(pid: number, fn: PciFunction, token?: string): void {
     if (!servesVfio(fn)) throw new KernelError('ENODEV');
+    this.#checkToken(fn, token);
     if (fn.openedBy !== undefined) throw new KernelError('EBUSY');
     fn.openedBy = pid;
     openFd(this.#world.process(pid), 'anon_inode:[vfio-device]');
+  }
+
+  /** vfio_pci_validate_vf_token, drivers/vfio/pci/vfio_pci_core.c, 6.12. */
+  #checkToken({ physfn }: PciFunction, token: string | undefined): void {
+    const pf = physfn === undefined ? undefined : this.#world.find(physfn);
+    if (pf === undefined || !servesVfio(pf)) {
+      if (token !== undefined) throw new KernelError('EINVAL');
+      return;
+    }
+    if (token === undefined || token !== pf.config.sriov?.vfToken) throw new KernelError('EACCES');
   }
 
   /** Closes the device, and with its last device the group, and with the last group the container. */

@@ -42,7 +42,7 @@ export function kernelBackend(
         dead: fn.dead,
       };
     },
-    open(bdf, ramBytes) {
+    open(bdf, ramBytes, token) {
       const fn = kernel.findVfio(bdf);
       const group = fn?.config.group;
       if (fn === undefined || group === undefined) throw new VfioOpenError('get-device', 'ENODEV');
@@ -62,7 +62,7 @@ export function kernelBackend(
           vfio.attachContainer(pid, ramBytes);
         });
         attempt('get-device', () => {
-          vfio.openDevice(pid, fn);
+          vfio.openDevice(pid, fn, token);
         });
       } catch (error) {
         vfio.closeGroupIfUnused(pid, group);

@@ -7,8 +7,8 @@ export interface VfioBackend {
   exists(sysfsPath: string): boolean;
   /** The function a sysfs path names, following links; undefined when it is no PCI function. */
   describe(sysfsPath: string): VfioFunction | undefined;
-  /** @throws {VfioOpenError} */
-  open(bdf: string, ramBytes: bigint): void;
+  /** @param token `vf-token`. @throws {VfioOpenError} */
+  open(bdf: string, ramBytes: bigint, token?: string): void;
   /**
    * Binds a device to iommufd: by its node and /dev/iommu, or by what was handed over instead of them.
    *

@@ -33,12 +33,13 @@ export function realizeVfio(machine: Machine, device: PciDevice): void {
     throw fail('device is already attached');
   }
   const object = device.properties.get('iommufd');
+  const token = device.properties.get('vf-token');
   try {
     if (typeof object === 'string') {
       const isIommuOpen = machine.objects.get(object)?.fd !== undefined;
       backend.openThroughIommufd(fn.bdf, ramOf(machine), { device: device.handed, isIommuOpen });
     } else {
-      backend.open(fn.bdf, ramOf(machine));
+      backend.open(fn.bdf, ramOf(machine), typeof token === 'string' ? token : undefined);
     }
   } catch (error) {
     if (!(error instanceof VfioOpenError)) throw error;
