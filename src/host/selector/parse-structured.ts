@@ -1,4 +1,5 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../../json.js';
+import { canonicalField } from './dra-names.js';
 import { allOf, anyOf, type Expression } from './expression.js';
 import { specOf } from './fields.js';
 import { formatShort } from './format-short.js';
@@ -16,7 +17,7 @@ type Read = (value: JsonValue, path: string) => Partial<SelectorRequest>;
 const MEMBERS: Readonly<Partial<Record<string, Read>>> = {
   policy: (value, path) => ({ policy: reading(path, () => parsePolicy(textOf(value, path))) }),
   order: (value, path) => ({
-    order: textsOf(value, path).map((key) => reading(path, () => parseOrderKey(key))),
+    order: textsOf(value, path).map((key) => reading(path, () => parseOrderKey(canonicalKey(key)))),
   }),
   same: (value, path) => ({ same: fieldsOf(value, path) }),
   distinct: (value, path) => ({ distinct: fieldsOf(value, path) }),
@@ -146,11 +147,16 @@ function textsOf(value: JsonValue, path: string): readonly string[] {
 }
 
 function fieldOf(value: JsonValue, path: string): string {
-  const field = textOf(value, path);
+  const field = canonicalField(textOf(value, path));
   if (reading(path, () => specOf(field)) === undefined) {
     throw structureError(path, `there is no field ${JSON.stringify(field)}`);
   }
   return field;
+}
+
+/** A field to sort by, backwards with a dash before it. */
+function canonicalKey(key: string): string {
+  return key.startsWith('-') ? `-${canonicalField(key.slice(1))}` : canonicalField(key);
 }
 
 function fieldsOf(value: JsonValue, path: string): readonly string[] {

@@ -1,5 +1,6 @@
 import { InputError } from '../../errors.js';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../json.js';
+import { canonicalField } from './dra-names.js';
 import {
   allOf,
   anyOf,
@@ -22,13 +23,6 @@ const COMPARISONS: readonly (readonly [string, CompareOp])[] = [
   ['lt', '<'],
   ['lte', '<='],
 ];
-
-/** Names that other systems give the same fields (Kubernetes DRA standard attributes). */
-const ALIASES: Readonly<Partial<Record<string, string>>> = {
-  'resource.kubernetes.io/pciBusID': 'bdf',
-  'resource.kubernetes.io/pcieRoot': 'root',
-  'resource.kubernetes.io/numaNode': 'numa',
-};
 
 export function structureError(path: string, problem: string): InputError {
   return new InputError('SYNTAX', `Selector, at ${path}: ${problem}`, {
@@ -74,7 +68,7 @@ function parseMember(
     case 'pf-of':
       return [{ kind: 'pf-of', of: parseNested(value, path, depthLeft) }];
     default:
-      return parseField(ALIASES[key] ?? key, value, path);
+      return parseField(canonicalField(key), value, path);
   }
 }
 
