@@ -59,6 +59,13 @@ export class Agent {
     return this.#listing;
   }
 
+  /** Takes nothing that was said so far for the machine's next start. */
+  forgetBoot() {
+    this.#ready = false;
+    this.#listed = false;
+    this.#listing = [];
+  }
+
   /** Waits until the machine is up and has listed its devices, of which there may be none.
    * @param {number} deadlineMs @param {() => string} describe */
   async waitUntilReady(deadlineMs, describe) {

@@ -74,6 +74,11 @@ export class Guest {
     await this.qemu.orItsEnd(this.#agent.waitUntilReady(deadlineMs, seen));
   }
 
+  /** Call before a reset, so that {@link waitUntilReady} waits for the start after it. */
+  forgetBoot() {
+    this.#agent.forgetBoot();
+  }
+
   /** The guest's PCI functions as it listed them last, in the order of their addresses. */
   pciDevices() {
     return this.#agent.pciDevices;

@@ -33,7 +33,7 @@ list_pci() {
   echo pci-end
 }
 
-# Looks 20 times a second which devices there are and which have a driver. Reading a pipe that nobody writes to sleeps without a fork.
+# Looks 20 times a second, or as lab_watch on the kernel's command line has it, which devices there are and which have a driver. Reading a pipe that nobody writes to sleeps without a fork.
 watch_pci() {
   mkfifo /run/never
   exec 4<>/run/never
@@ -44,6 +44,6 @@ watch_pci() {
       seen="$*"
       list_pci >&3
     fi
-    read -r -t 0.05 _ <&4
+    read -r -t "${lab_watch:-0.05}" _ <&4
   done
 }

@@ -56,6 +56,9 @@ export interface Mood {
   readonly running: boolean;
 }
 
+/** A guest takes seconds of work to restart. */
+const RESTARTS = 2;
+
 /** A sequence that adds and removes, mostly in places that are right. */
 export function randomSteps(random: Random, count: number, mood: Mood): readonly Step[] {
   const kinds: readonly (readonly [number, (random: Random) => Step])[] = [
@@ -65,7 +68,7 @@ export function randomSteps(random: Random, count: number, mood: Mood): readonly
     [4, (draw) => ['qom-list', { path: draw.pick(LISTABLE) }]],
     [4, objectStep],
     [4, () => BARRIER],
-    [5, () => ['system_reset']],
+    [mood.running ? RESTARTS : 5, () => ['system_reset']],
     [3, () => ['query-pci']],
     [4, (draw) => [draw.pick(mood.running ? ['stop', 'cont', 'query-status'] : ['query-status'])]],
     [2, malformedStep],
