@@ -101,9 +101,13 @@ Exit status:
 
 Environment:
   QMPLUG_STATE_DIR               where the journal is kept; default /run/qmplug
+  QMPLUG_RUN_DIR                 where locks and reservations are kept; default
+                                 /run/qmplug. Only to practise without root: who
+                                 keeps them elsewhere is not seen by the others
   QMPLUG_SYSFS_ROOT, QMPLUG_PROC_ROOT, QMPLUG_DEV_ROOT
                                  trees that stand in for /sys, /proc and /dev
-  QMPLUG_PCI_IDS                 a pci.ids list to take instead of the host's`;
+  QMPLUG_PCI_IDS                 a pci.ids list to take instead of the host's
+  QMPLUG_POLICY_FILE             rules on who may have what`;
 
 /**
  * The command line. Only the commands in `wanted` are loaded; the others are there by name, for the help.

@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RefusedError } from '../errors.js';
-import { stateFailure, type StateStore } from './state-store.js';
+import { stateFailure, unreadableState, type StateStore } from './state-store.js';
 
 function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
@@ -100,7 +100,22 @@ export function createFileStore(
       if (!DENIALS.includes(errno)) throw stateFailure(at(name), errno, cause);
       throw new RefusedError('DENIED', `${root}: the state cannot be kept there: ${errno}`, {
         cause,
-        remedy: 'run as root, or choose a directory that can be written',
+        remedy:
+          'run as root; to practise without, set QMPLUG_STATE_DIR and QMPLUG_RUN_DIR to directories of your own',
+        details: { path: at(name), errno },
+      });
+    }
+  };
+  /** A file of somebody else's is there, and what it says is not to be had. */
+  const orUnreadable = <T>(name: string, work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      const errno = errnoOf(cause) ?? '';
+      if (!DENIALS.includes(errno)) throw unreadableState(at(name), errno, cause);
+      throw new RefusedError('DENIED', `${at(name)}: the state cannot be read: ${errno}`, {
+        cause,
+        remedy: 'run as root, or as the user whose file it is',
         details: { path: at(name), errno },
       });
     }
@@ -154,7 +169,7 @@ export function createFileStore(
       return names.filter((name) => !name.startsWith('.'));
     },
     async read(name) {
-      return orFailure(name, () =>
+      return orUnreadable(name, () =>
         orWhenMissing<string | undefined>(() => readFileSync(at(name), 'utf8'), undefined),
       );
     },

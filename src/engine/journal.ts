@@ -1,4 +1,4 @@
-import { QmplugError } from '../errors.js';
+import { QmplugError, RefusedError } from '../errors.js';
 import { isOwner, type Owner } from './owner.js';
 import type { Plan, PlanProgress, StepProgress } from './plan.js';
 import type { StateStore } from './state-store.js';
@@ -34,8 +34,10 @@ export interface JournalEntry<S extends StepData = StepData, T = unknown> {
   readonly runner: Owner;
 }
 
+const VERSION = 1;
+
 interface Header {
-  readonly v: 1;
+  readonly v: typeof VERSION;
   readonly plan: Plan;
   readonly runner: Owner;
 }
@@ -58,7 +60,7 @@ export class Journal {
 
   /** Writes the header; nothing may be changed before this has returned. */
   async open(plan: Plan, runner: Owner): Promise<void> {
-    const header: Header = { v: 1, plan, runner };
+    const header: Header = { v: VERSION, plan, runner };
     if (!(await this.#store.create(fileOf(plan.id), `${JSON.stringify(header)}\n`))) {
       throw new QmplugError('STATE_DAMAGED', `The journal already has a plan ${plan.id}`);
     }
@@ -96,11 +98,7 @@ export class Journal {
 export function parseEntry(text: string, name: string): JournalEntry {
   const [first = '', ...rest] = text.split('\n');
   const header = parseLine(first);
-  if (!isHeader(header)) {
-    throw new QmplugError('STATE_DAMAGED', `${name} does not begin with a plan`, {
-      remedy: `look at the file; nothing of it is known to be in the world: rm ${name}`,
-    });
-  }
+  if (!isHeader(header)) throw unreadablePlan(name, header);
   let entry: JournalEntry = {
     runner: header.runner,
     progress: {
@@ -113,9 +111,25 @@ export function parseEntry(text: string, name: string): JournalEntry {
   };
   for (const text of rest) {
     const line = parseLine(text);
-    if (line !== undefined) entry = foldLine(entry, line as JournalLine);
+    if (isObject(line)) entry = foldLine(entry, line as JournalLine);
   }
   return entry;
+}
+
+/** Whatever the file recorded may be in a VM or bound to VFIO: only who wrote it could tell. */
+function unreadablePlan(name: string, header: unknown): RefusedError {
+  const { v } = (isObject(header) ? header : {}) as { readonly v?: unknown };
+  if (typeof v === 'number' && v !== VERSION) {
+    const written = `${name} is of version ${v} of the journal; this qmplug reads ${VERSION}`;
+    return new RefusedError('STATE_DAMAGED', written, {
+      remedy: 'use the qmplug that wrote it: what it recorded can be taken back by that one alone',
+    });
+  }
+  return new RefusedError('STATE_DAMAGED', `${name} does not begin with a plan`, {
+    remedy:
+      'what it recorded may still be in a VM or bound to VFIO: look at it and at qmplug devices, ' +
+      `then put it aside: mv ${name} ${name}.damaged`,
+  });
 }
 
 const UNTOUCHED: StepProgress = {
@@ -135,9 +149,21 @@ function parseLine(text: string): unknown {
 }
 
 function isHeader(value: unknown): value is Header {
-  if (typeof value !== 'object' || value === null) return false;
+  if (!isObject(value)) return false;
   const { v, plan, runner } = value as Partial<Header>;
-  return v === 1 && Array.isArray(plan?.steps) && isOwner(runner);
+  return v === VERSION && isPlan(plan) && isOwner(runner);
+}
+
+function isPlan(value: unknown): value is Plan {
+  if (!isObject(value)) return false;
+  const { id, steps, commit } = value as Partial<Plan>;
+  return (
+    typeof id === 'string' && Array.isArray(steps) && steps.every(isObject) && isObject(commit)
+  );
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 function foldLine(entry: JournalEntry, line: JournalLine): JournalEntry {

@@ -30,7 +30,16 @@ export interface StateStore {
   watch(folder: string, onChange: () => void): () => void;
 }
 
-/** A file of ours that cannot be read or written. `errno` as the kernel names it. */
+/** A file of ours that cannot be read. `errno` as the kernel names it. */
+export function unreadableState(path: string, errno: string, cause: unknown): StateError {
+  return new StateError('STATE_UNWRITABLE', `${path}: what is on record cannot be read: ${errno}`, {
+    cause,
+    remedy: 'mend that file system, or what is in the place of the file; then: qmplug recover',
+    details: { path, errno },
+  });
+}
+
+/** A file of ours that cannot be written. `errno` as the kernel names it. */
 export function stateFailure(path: string, errno: string, cause: unknown): StateError {
   return new StateError('STATE_UNWRITABLE', `${path}: what is done cannot be recorded: ${errno}`, {
     cause,

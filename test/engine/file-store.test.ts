@@ -1,4 +1,12 @@
-import { existsSync, linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import type * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,6 +61,27 @@ describe.each([false, true])('a file store (durable: %s)', (durable) => {
       expect(readdirSync(folder)).toEqual([`${name.split('/').at(-1)}true`]);
     },
   );
+
+  it('says of a file that cannot be read that it cannot be read', async () => {
+    mkdirSync(join(root, 'plans/p'), { recursive: true });
+    await expect(open().read('plans/p')).rejects.toMatchObject({
+      code: 'STATE_UNWRITABLE',
+      message: expect.stringContaining('cannot be read: EISDIR') as string,
+    });
+    writeFileSync(join(root, 'file'), '');
+    await expect(open().read('file/p')).rejects.toMatchObject({
+      code: 'DENIED',
+      message: expect.stringContaining('cannot be read: ENOTDIR') as string,
+    });
+  });
+
+  it('names the settings that give who is not root places of his own', async () => {
+    writeFileSync(join(root, 'plans'), '');
+    await expect(open().create('plans/p/q', '')).rejects.toMatchObject({
+      code: 'DENIED',
+      remedy: expect.stringMatching(/QMPLUG_STATE_DIR.*QMPLUG_RUN_DIR/) as string,
+    });
+  });
 
   it('sweeps what the version before left, and nothing of others', async () => {
     const mine = open();

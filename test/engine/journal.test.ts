@@ -93,6 +93,33 @@ describe('Journal', () => {
     );
   });
 
+  it('never advises to remove what another version has written', () => {
+    expect(() => parseEntry('{"v":2}\n', 'plans/x.jsonl')).toThrow(
+      expect.objectContaining({
+        message: expect.stringContaining('version 2') as string,
+        remedy: expect.not.stringContaining('rm ') as string,
+      }),
+    );
+  });
+
+  it.each(['', 'null', '5', '{"v":1}', '{"v":1,"plan":null}', '{"v":1,"plan":{"steps":[]}}'])(
+    'refuses %j as the first line, and says what may be left of it',
+    (header) => {
+      expect(() => parseEntry(`${header}\n`, 'plans/x.jsonl')).toThrow(
+        expect.objectContaining({
+          code: 'STATE_DAMAGED',
+          remedy: expect.stringContaining('mv plans/x.jsonl plans/x.jsonl.damaged') as string,
+        }),
+      );
+    },
+  );
+
+  it.each(['null', '5', '"x"', 'true'])('passes over %j in the place of a line', async (line) => {
+    const { text } = await written();
+    const expected = parseEntry(text, 'plans/p1.jsonl');
+    expect(parseEntry(`${text}\n${line}\n`, 'plans/p1.jsonl')).toEqual(expected);
+  });
+
   it('never opens one plan twice', async () => {
     const { journal } = await written();
     await expect(journal.open(plan, runner)).rejects.toMatchObject({ code: 'STATE_DAMAGED' });
