@@ -15,12 +15,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-// A reader that has left (`| head`) does not change what was done.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
-}
+// Where nothing can be told, the work goes on all the same: a change must not end half way for a full disk. A
+// reader that has left (`| head`) does not change what was done; who never got the result hears so by the status.
+let isResultLost = false;
+process.stderr.on('error', () => undefined);
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') return;
+  isResultLost = true;
+  process.stderr.write(`qmplug: the result cannot be written: ${error.message}\n`);
+});
 
 const flushed = (stream: NodeJS.WriteStream) =>
   new Promise<void>((resolve) => stream.write('', () => resolve()));
@@ -34,4 +37,4 @@ const status = await runCli({
 });
 await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
 // A host operation that never comes back must not keep the process: its child is on its own.
-process.exit(status);
+process.exit(isResultLost && status === 0 ? 1 : status);

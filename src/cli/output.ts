@@ -28,7 +28,8 @@ export function createOutput(json: boolean, { stdout, stderr }: OutputStreams): 
   const paint = (style: 'red' | 'dim', text: string) =>
     onTerminal ? styleText(style, text, { validateStream: false }) : text;
   return {
-    width: stdout.isTTY === true ? stdout.columns : undefined,
+    // A terminal that was never told its size (a serial line, `script`) says 0.
+    width: stdout.isTTY === true ? stdout.columns || undefined : undefined,
     result(value, render, format = json ? 'json' : 'text') {
       stdout.write(format === 'json' ? `${stringifyJson(value)}\n` : withNewline(render()));
     },

@@ -25,7 +25,7 @@ export async function runCli(io: CliIo): Promise<number> {
         outputError: () => undefined,
       });
     }
-    await program.parseAsync(io.args, { from: 'user' });
+    await program.parseAsync(io.args.map(shieldSelector), { from: 'user' });
     return status;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) {
@@ -36,6 +36,11 @@ export async function runCli(io: CliIo): Promise<number> {
     const { reportUsage } = await import('./run-command.js');
     return reportUsage(io, json, { error, help: shown });
   }
+}
+
+/** `-s 3b:00` in one word is a selector, as lspci takes it; commander knows an option by its first character. */
+function shieldSelector(arg: string): string {
+  return /^-[sd]\s/.test(arg) ? ` ${arg}` : arg;
 }
 
 /** A command and all below it: what is set on a command reaches no command that is there already. */

@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RefusedError } from '../errors.js';
-import { stateFailure, unreadableState, type StateStore } from './state-store.js';
+import { noRoomFor, stateFailure, unreadableState, type StateStore } from './state-store.js';
 
 function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
@@ -59,6 +59,27 @@ function removeFile(path: string): boolean {
   }, false);
 }
 
+/** For what is only in the way: why it cannot be removed is told by what failed before. */
+function tryRemove(path: string): void {
+  try {
+    removeFile(path);
+  } catch {
+    // The next sweep tries again.
+  }
+}
+
+/** Folder by folder: `recursive` answers ENOENT where the file system is read-only (Node 20, MKDirpSync). */
+function makeFolderAt(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return;
+    if (errnoOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    makeFolderAt(dirname(path));
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  }
+}
+
 function orWhenMissing<T>(read: () => T, missing: T): T {
   try {
     return read();
@@ -97,7 +118,7 @@ export function createFileStore(
       return work();
     } catch (cause) {
       const errno = errnoOf(cause) ?? '';
-      if (!DENIALS.includes(errno)) throw stateFailure(at(name), errno, cause);
+      if (!DENIALS.includes(errno)) throw noRoomFor(at(name), errno, cause);
       throw new RefusedError('DENIED', `${root}: the state cannot be kept there: ${errno}`, {
         cause,
         remedy:
@@ -127,7 +148,9 @@ export function createFileStore(
       throw stateFailure(at(name), errnoOf(cause) ?? '', cause);
     }
   };
-  const makeFolder = (name: string) => mkdirSync(at(name), { recursive: true, mode: 0o700 });
+  const makeFolder = (name: string) => {
+    makeFolderAt(at(name));
+  };
   /** False where the folder, left empty by somebody, or the draft was removed right between two steps. */
   const writeDraft = (name: string, draft: string, text: string) =>
     orWhenMissing(() => {
@@ -138,7 +161,14 @@ export function createFileStore(
     }, false);
   const tryCreate = (name: string, text: string): 'made' | 'taken' | 'draft lost' => {
     const draft = draftBeside(at(name));
-    if (!orDenied(name, () => writeDraft(name, draft, text))) return 'draft lost';
+    let isWritten = false;
+    try {
+      isWritten = orDenied(name, () => writeDraft(name, draft, text));
+    } finally {
+      // On a full disk the file is made, and what should stand in it has no room.
+      if (!isWritten) tryRemove(draft);
+    }
+    if (!isWritten) return 'draft lost';
     try {
       // A link is made whole or not at all, and refuses an existing name: rename would replace it.
       linkSync(draft, at(name));

@@ -178,9 +178,17 @@ async function firstAhead(
 async function readOwner(store: StateStore, file: string): Promise<Owner | undefined> {
   const text = await store.read(file);
   if (text === undefined) return undefined;
-  const owner: unknown = JSON.parse(text);
+  const owner = parseOwner(text);
   if (isOwner(owner)) return owner;
   throw new RefusedError('STATE_DAMAGED', `${store.location}/${file} is not a lock of ours`, {
     remedy: `look at the file and remove it: rm ${store.location}/${file}`,
   });
+}
+
+function parseOwner(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,4 +1,4 @@
-import { StateError } from '../errors.js';
+import { RefusedError, StateError } from '../errors.js';
 
 /**
  * Small files with the few atomic operations that locks, reservations and the journal stand on.
@@ -28,6 +28,15 @@ export interface StateStore {
   removeIfEmpty(folder: string): Promise<void>;
   /** Calls back after something in the folder may have changed. The returned function ends it. */
   watch(folder: string, onChange: () => void): () => void;
+}
+
+/** A file of ours that cannot come into being: what it was to record was not begun. */
+export function noRoomFor(path: string, errno: string, cause: unknown): RefusedError {
+  return new RefusedError('STATE_UNWRITABLE', `${path}: the state cannot be kept there: ${errno}`, {
+    cause,
+    remedy: 'mend that file system, or make room on it',
+    details: { path, errno },
+  });
 }
 
 /** A file of ours that cannot be read. `errno` as the kernel names it. */

@@ -58,6 +58,21 @@ describe('devices', () => {
     expect(Math.max(...table.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
     expect(table).toContain('…');
   });
+
+  it('keeps everything where a terminal does not know its width', async () => {
+    using host = gpuHost();
+    using home = new CliHome();
+    const { stdout } = await home.run(['devices'], { env: envOf(host), columns: 0 });
+    expect(stdout).toBe((await home.run(['devices'], { env: envOf(host) })).stdout);
+  });
+
+  it.each(['-s 41:', '-d 10de:'])('takes %j as lspci does, for no option', async (selector) => {
+    using host = gpuHost();
+    using home = new CliHome();
+    const expected = await home.run(['devices', '--', selector], { env: envOf(host) });
+    expect(expected.status).toBe(0);
+    expect(await home.run(['devices', selector], { env: envOf(host) })).toEqual(expected);
+  });
 });
 
 describe('host resolve', () => {

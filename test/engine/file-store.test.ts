@@ -1,8 +1,10 @@
 import {
+  closeSync,
   existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   rmSync,
   writeFileSync,
@@ -12,10 +14,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createFileStore } from '../../src/engine/index.js';
+import { RefusedError } from '../../src/errors.js';
 
 vi.mock('node:fs', async (original) => {
   const real = await original<typeof fs>();
-  return { ...real, linkSync: vi.fn(real.linkSync), unlinkSync: vi.fn(real.unlinkSync) };
+  return {
+    ...real,
+    linkSync: vi.fn(real.linkSync),
+    mkdirSync: vi.fn(real.mkdirSync),
+    unlinkSync: vi.fn(real.unlinkSync),
+    writeFileSync: vi.fn(real.writeFileSync),
+  };
 });
 
 const link = vi.mocked(linkSync);
@@ -81,6 +90,32 @@ describe.each([false, true])('a file store (durable: %s)', (durable) => {
       code: 'DENIED',
       remedy: expect.stringMatching(/QMPLUG_STATE_DIR.*QMPLUG_RUN_DIR/) as string,
     });
+  });
+
+  it('refuses to begin on a full disk, and leaves nothing there', async () => {
+    await open().create('plans/p', 'text');
+    vi.mocked(writeFileSync).mockImplementationOnce((path) => {
+      closeSync(openSync(String(path), 'wx'));
+      throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+    });
+    const refusal = await open()
+      .create('plans/q', 'text')
+      .catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(RefusedError);
+    expect(refusal).toMatchObject({ code: 'STATE_UNWRITABLE', details: { errno: 'ENOSPC' } });
+    expect(readdirSync(join(root, 'plans'))).toEqual(['p']);
+  });
+
+  it('tells a read-only file system from a folder that goes missing', async () => {
+    vi.mocked(mkdirSync).mockImplementation((path) => {
+      const code = String(path) === root ? 'EEXIST' : 'EROFS';
+      throw Object.assign(new Error('mkdir'), { code });
+    });
+    await expect(open().create('plans/p', 'text')).rejects.toMatchObject({
+      code: 'DENIED',
+      details: { errno: 'EROFS' },
+    });
+    vi.mocked(mkdirSync).mockReset();
   });
 
   it('sweeps what the version before left, and nothing of others', async () => {

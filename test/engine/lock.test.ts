@@ -87,10 +87,13 @@ describe('acquireLock', () => {
     });
   });
 
-  it('refuses a file that is not its own rather than guess', async () => {
-    await store.create('locks/vm/1-strange', '{"some":"thing"}');
-    await expect(acquireLock('vm', as(1), LONG)).rejects.toMatchObject({ code: 'STATE_DAMAGED' });
-  });
+  it.each(['{"some":"thing"}', '', '{"bootId":'])(
+    'refuses %j, not its own, rather than guess',
+    async (text) => {
+      await store.create('locks/vm/1-strange', text);
+      await expect(acquireLock('vm', as(1), LONG)).rejects.toMatchObject({ code: 'STATE_DAMAGED' });
+    },
+  );
 });
 
 describe('the lock under any schedule', () => {

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { beforeAll, expect, it, vi } from 'vitest';
@@ -114,5 +114,23 @@ it('tells its own version', async () => {
     code: 0,
     stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) as unknown,
     stderr: '',
+  });
+});
+
+it('tells by its status that the result could not be written, and not by a stack', async () => {
+  using home = new CliHome();
+  const full = openSync('/dev/full', 'w');
+  const child = spawn(process.execPath, [MAIN, 'boot-args', '--json'], {
+    env: home.env,
+    stdio: ['ignore', full, 'pipe'],
+  });
+  closeSync(full);
+  const [stderr, code] = await Promise.all([
+    text(child.stderr),
+    new Promise((resolve) => child.once('close', resolve)),
+  ]);
+  expect({ stderr, code }).toEqual({
+    stderr: expect.stringMatching(/^qmplug: the result cannot be written: ENOSPC.*\n$/) as string,
+    code: 1,
   });
 });
