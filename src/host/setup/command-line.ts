@@ -11,8 +11,24 @@ export interface KernelArgument {
   readonly value: string | undefined;
 }
 
-/** Splits at spaces outside of double quotes (lib/cmdline.c, next_arg, 6.12); `--` and what follows are init's. */
+/** The kernel's own words. */
 export function parseCommandLine(text: string): readonly KernelArgument[] {
+  return splitForInit(text).words;
+}
+
+/** A command line with the words behind `--` apart, `--` included: they are init's, and nobody's to lose. */
+export function splitForInit(text: string): {
+  readonly words: readonly KernelArgument[];
+  readonly init: readonly string[];
+} {
+  const all = splitWords(text);
+  const end = all.indexOf('--');
+  const words = all.slice(0, end < 0 ? undefined : end).map(parseArgument);
+  return { words, init: end < 0 ? [] : all.slice(end) };
+}
+
+/** Splits at spaces outside of double quotes (lib/cmdline.c, next_arg, 6.12). */
+function splitWords(text: string): readonly string[] {
   const words: string[] = [];
   let word = '';
   let quoted = false;
@@ -26,9 +42,11 @@ export function parseCommandLine(text: string): readonly KernelArgument[] {
     }
   }
   if (word !== '') words.push(word);
-  const end = words.indexOf('--');
-  return words.slice(0, end < 0 ? undefined : end).map(parseArgument);
+  return words;
 }
+
+/** A line of a file with a command line that is for people alone (mkinitcpio(8), ukify(1)). */
+export const isCommentLine = (line: string) => /^\s*#/.test(line);
 
 /** Reads one word; `"key=v w"` and `key="v w"` are the same argument. */
 export function parseArgument(text: string): KernelArgument {

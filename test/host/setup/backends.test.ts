@@ -92,6 +92,21 @@ describe.each(CASES)('$name (stand-ins)', ({ tree, backend, where, isMachine = t
   });
 });
 
+it.each(['"$(cat /etc/words)"', '"${GRUB_CMDLINE_LINUX_DEFAULT:+x }iommu=pt"', '"`words`"'])(
+  'does not take %s for words: only a shell can tell',
+  async (value) => {
+    const theirs = `GRUB_CMDLINE_LINUX_DEFAULT=${value}\n`;
+    using host = new HostTree({ ...trees.debian, '/etc/default/grub.d/10-theirs.cfg': theirs });
+    const plan = await planHost(host.environment(), desired);
+    expect(plan.items).toContainEqual(
+      expect.objectContaining({
+        state: 'unknown',
+        reason: expect.stringContaining('only a shell can tell') as string,
+      }),
+    );
+  },
+);
+
 it.each([
   ['NixOS', trees.nixosHost, 'nixos', 'boot.kernelParams = [ "iommu=pt" "kvm.ignore_msrs=1" ];'],
   ['no boot loader that is known', trees.unknownHost, 'none', 'iommu=pt'],

@@ -38,6 +38,24 @@ it.each([
   expect(applyEdit(text, edit)).toBe(expected);
 });
 
+it.each([
+  ['root=/dev/sda1 -- 3\n', 'root=/dev/sda1 iommu=pt -- 3\n'],
+  ['# by hand\nroot=/dev/sda1 ro\n', '# by hand\nroot=/dev/sda1 ro iommu=pt\n'],
+  ['root=/dev/sda1\nro\n# why: x\n', 'root=/dev/sda1 ro iommu=pt\n# why: x\n'],
+  ['# nothing yet\n', '# nothing yet\niommu=pt\n'],
+  ['root=/dev/sda1\nro', 'root=/dev/sda1 ro iommu=pt'],
+])('adds a word to the command line %j and loses nothing of it', (text, expected) => {
+  const edit: FileEdit = { kind: 'words', changes: [{ op: 'add', text: 'iommu=pt' }] };
+  expect(applyEdit(text, edit)).toBe(expected);
+  expect(applyEdit(expected, edit)).toBe(expected);
+});
+
+it("keeps init's words behind the others in a variable", () => {
+  const changes = [{ op: 'add', text: 'iommu=pt' }] as const;
+  const edit: FileEdit = { kind: 'shell-variable', variable: 'A', changes };
+  expect(applyEdit('A="quiet -- 3"\n', edit)).toBe('A="quiet iommu=pt -- 3"\n');
+});
+
 it('refuses an assignment that only a shell can read', () => {
   const edit: FileEdit = {
     kind: 'shell-variable',

@@ -1,6 +1,6 @@
 import { InputError } from '../../../errors.js';
-import { changeWords, type ArgumentChange } from '../argument-changes.js';
-import { parseCommandLine } from '../command-line.js';
+import type { ArgumentChange } from '../argument-changes.js';
+import { changeCommandLine } from './words.js';
 
 /** Changes words in `NAME="..."` of a file that a shell reads, such as /etc/default/grub. */
 export interface ShellVariableEdit {
@@ -51,10 +51,9 @@ export function applyShellVariable(text: string, edit: ShellVariableEdit): strin
       remedy: `write it as ${edit.variable}="..."`,
     });
   }
-  const words = parseCommandLine(found?.value ?? '').map((argument) => argument.text);
-  const changed = changeWords(words, edit.changes);
-  if (changed.join('\0') === words.join('\0')) return text;
-  const value = quoteForShell(changed.join(' '));
+  const changed = changeCommandLine(found?.value ?? '', edit.changes);
+  if (changed === undefined) return text;
+  const value = quoteForShell(changed);
   if (found !== undefined) return text.slice(0, found.start) + value + text.slice(found.end);
   const glue = text === '' || text.endsWith('\n') ? '' : '\n';
   return `${text}${glue}${edit.variable}=${value}\n`;

@@ -71,12 +71,13 @@ function expand(raw: string, values: Values): string | undefined {
   if (inner === undefined) return undefined;
   let isKnown = true;
   const value = inner.replace(
-    /\\(["\\$`])|\$\{?(\w+)\}?|`/g,
-    (match, escaped?: string, name?: string) => {
+    // What only begins like a reference, `$(...)` or `${NAME:+...}`, is none of the two.
+    /\\(["\\$`])|\$(?:\{(\w+)\}|(\w+))|[$`]/g,
+    (_, escaped?: string, braced?: string, bare?: string) => {
       if (escaped !== undefined) return escaped;
-      const known = VARIABLES.find((variable) => variable === name);
+      const known = VARIABLES.find((variable) => variable === (braced ?? bare));
       if (known !== undefined) return values[known];
-      isKnown = match === '' && isKnown;
+      isKnown = false;
       return '';
     },
   );

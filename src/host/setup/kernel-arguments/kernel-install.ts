@@ -1,4 +1,4 @@
-import { parseCommandLine } from '../command-line.js';
+import { isCommentLine, parseCommandLine } from '../command-line.js';
 import { textOf } from '../file-state.js';
 import type { SetupHost } from '../setup-host.js';
 import type { FileBackend } from './backend.js';
@@ -28,7 +28,8 @@ export const kernelInstall: FileBackend = {
     return found.includes(true);
   },
   async read(host) {
-    const words = parseCommandLine(textOf(await host.readFile(FILE)) ?? '');
+    const lines = (textOf(await host.readFile(FILE)) ?? '').split('\n');
+    const words = parseCommandLine(lines.filter((line) => !isCommentLine(line)).join('\n'));
     return { words, files: [{ path: FILE, words }] };
   },
   files(changes) {
