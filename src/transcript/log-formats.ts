@@ -156,10 +156,13 @@ function readShell(lines: readonly LogLine[], source: string): readonly LogMessa
 
 const BANNER = /^\s*(Welcome to the QMP|Connected to QEMU|Connected$|Disconnected$)/;
 
+/** Quotes keep a word together, and stay in it (python/qemu/qmp/qmp_shell.py, 7.2). */
+const SHELL_WORD = /(?:[^\s"']|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')+/g;
+
 /** `device_add driver=e1000 id=net1`: values as qmp-shell reads them. */
 function typedCommand({ line, text }: LogLine, source: string): readonly LogMessage[] {
   if (!PROMPT.test(text)) return [];
-  const [execute, ...words] = text.replace(PROMPT, '').trim().split(/\s+/);
+  const [execute, ...words] = text.replace(PROMPT, '').match(SHELL_WORD) ?? [];
   if (execute === undefined || execute === '' || execute === 'exit' || execute === 'quit()') {
     return [];
   }

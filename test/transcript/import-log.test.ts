@@ -125,6 +125,13 @@ describe('a log of qmp-shell', () => {
     ]);
   });
 
+  it('has words with spaces in quotes, which stay', () => {
+    const text = `(QEMU) blockdev-add node-name=n0 file.filename='/tmp/a b' tag="c \\" d"\n{"return":{}}`;
+    expect(said(text)[0]).toBe(
+      `out blockdev-add {"node-name":"n0","file":{"filename":"'/tmp/a b'"},"tag":"\\"c \\\\\\" d\\""}`,
+    );
+  });
+
   it('has values as qmp-shell reads them', () => {
     const typed =
       '(QEMU) device_add driver=e1000 id=n.1 addr=0x2 rombar=0 multifunction=True a.b.c=-5 l=[1,2] __proto__=x\n{"return": {}}';
