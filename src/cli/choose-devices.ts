@@ -85,13 +85,13 @@ export async function chooseDevices(
   options: ChoiceOptions,
   { readAll }: { readonly readAll?: boolean } = {},
 ): Promise<{ readonly resolution: Resolution; readonly tenant: Tenant | undefined }> {
-  const { logger } = context.environment;
+  const { logger, clock } = context.environment;
   const { yesAll, near: vmNodes, for: owner } = options;
   const { rules, tenant } = await readRules(context, options, owner);
   const resolution = await resolveSelector(
     { ...selectionHost(context), vmNodes },
     choiceRequest(selector, options),
-    { rules, owner, scope: owner, yesAll, readAll, onlyFree: true, logger },
+    { rules, owner, scope: owner, yesAll, readAll, onlyFree: true, logger, clock },
   );
   return { resolution, tenant };
 }

@@ -8,6 +8,7 @@ import {
 } from '../engine/step-errors.js';
 import { QmplugError } from '../errors.js';
 import { parseRequest, resolveSelector } from '../host/selector/index.js';
+import type { Logger } from '../logger.js';
 import { attach, previewAttach } from './attach.js';
 import { unitsOf, type Unit } from './batch-units.js';
 import { detach } from './detach.js';
@@ -41,10 +42,11 @@ export async function attachBatch(
   session: VmSession,
   request: AttachBatchRequest,
   options: WaitOptions,
+  logger: Logger = session.environment.logger,
 ): Promise<readonly BatchEntry[]> {
   const { partial = false, reservedFor } = request;
   session.patience(options);
-  const units = await chooseUnits(session, request);
+  const units = await chooseUnits(session, request, logger);
   const ports = partial ? new Map<string, string>() : await planTogether(session, units, request);
   const owner = reservedFor ?? `batch-${newPlanId()}`;
   const holds = reservedFor === undefined && !partial ? holdsOf(session) : undefined;
@@ -54,7 +56,7 @@ export async function attachBatch(
     const asked = units.map((unit) =>
       requestOf(unit, request, ports, holds === undefined ? reservedFor : owner),
     );
-    return await attachEach(session, units, { asked, partial, options });
+    return await attachEach(session, units, { asked, partial, options, logger });
   } finally {
     await holds?.release(owner);
   }
@@ -63,15 +65,16 @@ export async function attachBatch(
 async function chooseUnits(
   session: VmSession,
   { device, choice = {}, allow, reservedFor, rules }: AttachBatchRequest,
+  logger: Logger = session.environment.logger,
 ): Promise<readonly Unit[]> {
-  const { effects, runtime, answers, logger } = session.environment;
+  const { effects, runtime, answers, clock } = session.environment;
   const { identity, key } = session.link;
   const { yesAll, nearNodes, ...asked } = choice;
   const vmPid = identity.kind === 'process' ? identity.pid : undefined;
   const resolution = await resolveSelector(
     { effects, runtime, answers, vmPid, vmNodes: nearNodes },
     parseRequest(device, { ...asked, allow }),
-    { rules, yesAll, scope: key, owner: reservedFor, logger },
+    { rules, yesAll, scope: key, owner: reservedFor, logger, clock },
   );
   return unitsOf(resolution);
 }
@@ -153,17 +156,20 @@ async function attachEach(
     asked,
     partial,
     options,
+    logger,
   }: {
     readonly asked: readonly AttachHostDevice[];
     readonly partial: boolean;
     readonly options: WaitOptions;
+    readonly logger: Logger;
   },
 ): Promise<readonly BatchEntry[]> {
   const entries: BatchEntry[] = [];
   for (const [index, request] of asked.entries()) {
     const devices = units[index]?.names ?? [];
     try {
-      entries.push({ kind: 'attached', devices, result: await attach(session, request, options) });
+      const result = await attach(session, request, options, logger);
+      entries.push({ kind: 'attached', devices, result });
     } catch (error) {
       if (!(error instanceof QmplugError)) throw error;
       if (!partial) {

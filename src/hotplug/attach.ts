@@ -1,5 +1,6 @@
 import { reportSteps } from '../engine/index.js';
 import { RefusedError } from '../errors.js';
+import type { Logger } from '../logger.js';
 import type { AttachPlanning } from '../plan/plan-attach.js';
 import type { ChosenRoute } from '../plan/route.js';
 import type { AddDevice } from '../plan/steps.js';
@@ -44,14 +45,15 @@ export async function attach(
   session: VmSession,
   request: AttachRequest,
   options: WaitOptions,
+  logger: Logger = session.environment.logger,
 ): Promise<AttachResult> {
   const patience = session.patience(options);
   // What a VM that has ended still has on record stands in nobody's way.
   if ('device' in request) await recoverEnded(session.environment, new RecoveryReport());
-  const first = await attempt(session, request, patience);
+  const first = await attempt(session, request, { patience, logger });
   if (first.kind === 'attached') return first.result;
   await makeWayAgain(session, first, patience);
-  const second = await attempt(session, request, patience);
+  const second = await attempt(session, request, { patience, logger });
   if (second.kind === 'attached') {
     const { result } = second;
     const message = `the guest gave ${first.ids.join(', ')} back right after the attach; it was attached once more`;
@@ -75,11 +77,11 @@ type Attempt = { readonly kind: 'attached'; readonly result: AttachResult } | Gi
 async function attempt(
   session: VmSession,
   request: AttachRequest,
-  patience: Patience,
+  { patience, logger }: { readonly patience: Patience; readonly logger: Logger },
 ): Promise<Attempt> {
   const { vm, first, route } = await session.exclusively(patience, async () => {
     const look = await session.reconcile(new RecoveryReport());
-    return begin(session, await resolve(session, request), look);
+    return begin(session, await resolve(session, request, logger), look);
   });
   if (first.kind === 'already') {
     return { kind: 'attached', result: await already(session, first.ids, vm) };
@@ -213,9 +215,13 @@ function givenBack({ ids, progress }: GivenBack, message: string): StepError {
   });
 }
 
-function resolve(session: VmSession, request: AttachRequest): Promise<ResolvedRequest> {
-  const { identity, key } = session.link;
-  return resolveRequest(request, session.environment, { identity, key });
+function resolve(
+  { environment, link }: VmSession,
+  request: AttachRequest,
+  logger: Logger = environment.logger,
+): Promise<ResolvedRequest> {
+  const { identity, key } = link;
+  return resolveRequest(request, { ...environment, logger }, { identity, key });
 }
 
 async function already(

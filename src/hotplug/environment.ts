@@ -32,6 +32,8 @@ export interface Environment {
   readonly answers?: StateStore | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Names a request that came without an id; default by time and chance. */
+  readonly newRequestId?: (() => string) | undefined;
   /** Called at every step boundary and awaited. */
   readonly onBoundary?: ((boundary: Boundary) => Promise<void> | void) | undefined;
   /** @internal What each kind of step does, where a test plants a defect in it. */

@@ -118,7 +118,8 @@ export class HostControl {
    */
   async bind(request: BindDevicesRequest, options: WaitOptions = {}): Promise<BindResult> {
     checkBind(request);
-    return this.#session.exclusively(options, async () => {
+    const call = { operation: 'host bind', about: request.devices.join(', ') };
+    return this.#session.exclusively(call, options, async () => {
       const { plan, world, targets, wish } = await this.#planBind(request);
       const steps = await this.#session.run(plan);
       const { devices } = await readHostSnapshot(this.#session.environment.effects);
@@ -148,7 +149,8 @@ export class HostControl {
    */
   async release(request: ReleaseDevicesRequest, options: WaitOptions = {}): Promise<ReleaseResult> {
     checkNames(request.devices);
-    return this.#session.exclusively(options, async () => {
+    const call = { operation: 'host release', about: request.devices.join(', ') };
+    return this.#session.exclusively(call, options, async () => {
       const { plan, ours, others } = await this.#planRelease(request);
       const steps = await this.#session.run(plan);
       const after = (await readHostSnapshot(this.#session.environment.effects)).devices;
@@ -170,7 +172,8 @@ export class HostControl {
    */
   async setVfs(request: SetVfsRequest, options: WaitOptions = {}): Promise<SetVfsResult> {
     checkVfs(request);
-    return this.#session.exclusively(options, async () => {
+    const call = { operation: 'host vfs', about: request.pf };
+    return this.#session.exclusively(call, options, async () => {
       const { pf, plan } = await this.#planVfs(request);
       const steps = await this.#session.run(plan);
       const { devices } = await readHostSnapshot(this.#session.environment.effects);

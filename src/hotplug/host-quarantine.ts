@@ -13,6 +13,7 @@ import { HOST_SCOPE, type HotplugPlan, type HotplugStep } from '../plan/steps.js
 import type { Environment } from './environment.js';
 import { hostLink } from './live-link.js';
 import { newPlanId } from '../engine/plan-id.js';
+import { operate } from './operation.js';
 import { patienceOf } from './patience.js';
 import type { WaitOptions } from './requests.js';
 import { PlanRunner } from './runner.js';
@@ -49,6 +50,15 @@ export async function releaseFromQuarantine(
   options: WaitOptions = {},
 ): Promise<QuarantineRelease> {
   const name = canonicalName(device);
+  const call = { operation: 'host quarantine release', about: name, requestId: options.requestId };
+  return (await operate(environment, call, () => lift(environment, name, options))).result;
+}
+
+async function lift(
+  environment: Environment,
+  name: string,
+  options: WaitOptions,
+): Promise<QuarantineRelease> {
   const { effects, liveness, clock } = environment;
   const runner = new PlanRunner(environment, hostLink());
   return runner.exclusively(patienceOf(options, clock), async () => {

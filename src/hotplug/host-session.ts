@@ -7,6 +7,7 @@ import { hostLink } from './live-link.js';
 import { newPlanId } from '../engine/plan-id.js';
 import { patienceOf } from './patience.js';
 import { recoverEnded, RecoveryReport } from './reconcile.js';
+import { operate, type Call } from './operation.js';
 import type { WaitOptions } from './requests.js';
 import { isRecord, PlanRunner } from './runner.js';
 import { errorOf } from './settle.js';
@@ -57,15 +58,23 @@ export class HostSession {
   }
 
   /**
-   * Under the host's lock, after whatever was begun before and not ended; what a VM that has ended holds stands
+   * A call that is logged, under the host's lock, after whatever was begun before and not ended; what a VM that has ended holds stands
    * in nobody's way.
    *
    * @throws {InputError} `BAD_ARGUMENT`.
    * @throws {RefusedError} `LOCK_TIMEOUT`, `ABORTED`.
    */
-  async exclusively<T>(options: WaitOptions, work: () => Promise<T>): Promise<T> {
-    const patience = patienceOf(options, this.environment.clock);
-    await recoverEnded(this.environment, new RecoveryReport());
-    return this.#runner.exclusively(patience, work);
+  async exclusively<T>(
+    { operation, about }: Omit<Call, 'requestId'>,
+    options: WaitOptions,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const call = { operation, about, requestId: options.requestId };
+    const { result } = await operate(this.environment, call, async () => {
+      const patience = patienceOf(options, this.environment.clock);
+      await recoverEnded(this.environment, new RecoveryReport());
+      return this.#runner.exclusively(patience, work);
+    });
+    return result;
   }
 }

@@ -38,6 +38,7 @@ export {
   releaseFromQuarantine,
   type QuarantineRelease,
 } from './host-quarantine.js';
+export type { Answered, RequestReport } from './operation.js';
 export { recoverHost } from './recover-host.js';
 export type {
   AttachBatchRequest,

@@ -133,7 +133,8 @@ export class MdevControl {
     checkPart('parent', request.parent);
     checkType(request.type);
     const uuid = request.identity && uuidOf(request.identity);
-    return this.#session.exclusively(options, async () => {
+    const call = { operation: 'host mdev create', about: `${request.parent} ${request.type}` };
+    return this.#session.exclusively(call, options, async () => {
       const world = await this.#world();
       const { effects, runtime } = this.#session.environment;
       const { rules } = request;
@@ -167,7 +168,8 @@ export class MdevControl {
    */
   async remove(device: string, options: WaitOptions = {}): Promise<MdevResult> {
     if (!isMdevUuid(device)) parseSelector(device);
-    return this.#session.exclusively(options, async () => {
+    const call = { operation: 'host mdev remove', about: device };
+    return this.#session.exclusively(call, options, async () => {
       const world = await this.#world();
       if (isMdevUuid(device)) {
         const uuid = device.toLowerCase();

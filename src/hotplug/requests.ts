@@ -115,6 +115,8 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds for everything: the lock, the monitor and the guest. Default 15,000. */
   readonly timeoutMs?: number | undefined;
+  /** The caller's id of this request, for the log and the answer; left out, it gets one. */
+  readonly requestId?: string | undefined;
 }
 
 export interface DetachOptions extends WaitOptions {

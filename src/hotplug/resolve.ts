@@ -42,7 +42,10 @@ export interface ResolvedRequest {
 }
 
 /** What a selector is resolved with. */
-type SelectionEnvironment = Pick<Environment, 'effects' | 'runtime' | 'answers' | 'logger'>;
+type SelectionEnvironment = Pick<
+  Environment,
+  'effects' | 'runtime' | 'answers' | 'logger' | 'clock'
+>;
 
 /** The VM that is to get the device: what it has already stands in no way. */
 export interface AskingVm {
@@ -151,7 +154,7 @@ async function resolveHostDevice(
   const route = routeOf(request);
   const wish = readDriverWish(request.driver);
   const vfToken = readVfToken(request.vfToken);
-  const { runtime, answers, logger } = environment;
+  const { runtime, answers, logger, clock } = environment;
   const effects = rememberReads(environment.effects);
   const vmPid = identity.kind === 'process' ? identity.pid : undefined;
   const names = typeof device === 'string' ? [device] : device;
@@ -163,6 +166,7 @@ async function resolveHostDevice(
       rules,
       allow: [...common.allow],
       logger,
+      clock,
     });
     if (chosen.kind === 'pci') functions.push(chosen.name);
     else if (names.length > 1) throw mdevAmongOthers(chosen.name);
@@ -242,7 +246,7 @@ export async function resolveFunctions(
   asking: Asking,
 ): Promise<ResolvedFunctions> {
   const { vmPid, scope, owner, rules, allow } = asking;
-  const { runtime, answers, logger } = environment;
+  const { runtime, answers, logger, clock } = environment;
   const effects = rememberReads(environment.effects);
   const chosen: Bdf[] = [];
   for (const device of devices) {
@@ -253,6 +257,7 @@ export async function resolveFunctions(
         rules,
         allow,
         logger,
+        clock,
       }),
     );
   }

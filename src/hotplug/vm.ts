@@ -5,6 +5,7 @@ import type { HotplugPlan } from '../plan/steps.js';
 import { attachBatch, previewBatch } from './attach-batch.js';
 import { attach, previewAttach } from './attach.js';
 import type { Departure } from './departure.js';
+import { aboutRequest, operate, type Answered } from './operation.js';
 import { detach, previewDetach } from './detach.js';
 import type { Environment } from './environment.js';
 import { UnplugRefusedError } from '../engine/step-errors.js';
@@ -65,8 +66,12 @@ export class Vm {
    * @throws {PendingError} undoing it still waits for the guest; nothing was freed.
    * @throws {RollbackError} {UnknownStateError} there is something left to `recover`.
    */
-  async attach(request: AttachRequest, options: WaitOptions = {}): Promise<AttachResult> {
-    return attach(this.#session, request, options);
+  async attach(request: AttachRequest, options: WaitOptions = {}): Promise<Answered<AttachResult>> {
+    const call = { operation: 'attach', about: aboutRequest(request), ...idOf(options) };
+    const { result, report } = await operate(this.#session.environment, call, (logger) =>
+      attach(this.#session, request, options, logger),
+    );
+    return { ...result, ...report };
   }
 
   /** What `attachBatch` would do now; nothing is changed. @throws {RefusedError} whatever it would refuse. */
@@ -89,7 +94,11 @@ export class Vm {
     request: AttachBatchRequest,
     options: WaitOptions = {},
   ): Promise<readonly BatchEntry[]> {
-    return attachBatch(this.#session, request, options);
+    const call = { operation: 'attach', about: aboutRequest(request), ...idOf(options) };
+    const { result } = await operate(this.#session.environment, call, (logger) =>
+      attachBatch(this.#session, request, options, logger),
+    );
+    return result;
   }
 
   /**
@@ -109,8 +118,12 @@ export class Vm {
    * @throws {RefusedError} nothing was changed.
    * @throws {UnknownStateError} there is something left to `recover`.
    */
-  async detach(what: string, options: DetachOptions = {}): Promise<DetachResult> {
-    return detach(this.#session, what, options);
+  async detach(what: string, options: DetachOptions = {}): Promise<Answered<DetachResult>> {
+    const call = { operation: 'detach', about: what, ...idOf(options) };
+    const { result, report } = await operate(this.#session.environment, call, () =>
+      detach(this.#session, what, options),
+    );
+    return { ...result, ...report };
   }
 
   /** Ports, attachments and removals as they are now; finishes what can be finished on the way. */
@@ -142,6 +155,12 @@ export class Vm {
    * the same, but for the waiting.
    */
   async recover(options: WaitOptions = {}): Promise<RecoveryResult> {
+    const call = { operation: 'recover', about: this.key, ...idOf(options) };
+    const { result } = await operate(this.#session.environment, call, () => this.#recover(options));
+    return result;
+  }
+
+  async #recover(options: WaitOptions): Promise<RecoveryResult> {
     const { runner } = this.#session;
     const patience = this.#session.patience(options);
     const report = await this.#session.recoverNow(patience);
@@ -189,3 +208,5 @@ export class Vm {
     await this.close();
   }
 }
+
+const idOf = ({ requestId }: WaitOptions) => ({ requestId });

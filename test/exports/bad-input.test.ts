@@ -90,6 +90,7 @@ const waitFor = (wrong: Partial<main.ReserveWish>) => {
 };
 
 const VM_WAITS = { timeoutMs: -1 };
+const BAD_ID = { requestId: 'a\nb' };
 
 const MAIN: Readonly<Record<string, Rows | string>> = {
   bootPlanToJson: TAKES_ALL,
@@ -274,6 +275,7 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   },
   'HostControl.release': {
     'no device': () => control.release({ devices: ['gpu'] }),
+    'an id of two lines': () => control.release({ devices: [GPU] }, BAD_ID),
     'a negative timeout': () => control.release({ devices: [GPU] }, VM_WAITS),
   },
   'HostControl.planVfs': {
@@ -302,6 +304,7 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
   releaseFromQuarantine: {
     'no address': () => main.releaseFromQuarantine(environment, 'gpu'),
     'a path': () => main.releaseFromQuarantine(environment, '../x'),
+    'an id of two lines': () => main.releaseFromQuarantine(environment, GPU, BAD_ID),
     'a negative timeout': () => main.releaseFromQuarantine(environment, GPU, VM_WAITS),
   },
   'Vm.planAttach': {
@@ -395,6 +398,7 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     ),
     'a negative timeout': onVm((vm) => vm.attach({ device: ACCELERATOR }, VM_WAITS)),
     'a timeout of NaN': onVm((vm) => vm.attach({ device: ACCELERATOR }, { timeoutMs: NaN })),
+    'an id of two lines': onVm((vm) => vm.attach({ device: ACCELERATOR }, BAD_ID)),
   },
   'Vm.planDetach': { 'neither id nor device': onVm((vm) => vm.planDetach('a/b')) },
   'Vm.detach': {
@@ -402,11 +406,15 @@ const MAIN: Readonly<Record<string, Rows | string>> = {
     'neither id nor device': onVm((vm) => vm.detach('a/b')),
     'a port': onVm((vm) => vm.detach('rp0')),
     'a negative timeout': onVm((vm) => vm.detach('d0', VM_WAITS)),
+    'an id of two lines': onVm((vm) => vm.detach('d0', BAD_ID)),
   },
   'Vm.status': { 'a negative timeout': onVm((vm) => vm.status(VM_WAITS)) },
   'Vm.inspect': TAKES_ALL,
   'Vm.snapshot': TAKES_ALL,
-  'Vm.recover': { 'a negative timeout': onVm((vm) => vm.recover(VM_WAITS)) },
+  'Vm.recover': {
+    'a negative timeout': onVm((vm) => vm.recover(VM_WAITS)),
+    'an id of two lines': onVm((vm) => vm.recover(BAD_ID)),
+  },
   'Vm.onDeparture': TAKES_ALL,
   'Vm.close': TAKES_ALL,
 };

@@ -12,15 +12,26 @@ export function report(
     readonly logger?: Logger | undefined;
     readonly owner?: string | undefined;
     readonly scope?: string | undefined;
+    readonly durationMs?: number | undefined;
   },
 ): void {
   const { selector, snapshotHash, selectorHash, policy, chosen, rejected, notes } = resolution;
-  const { logger = silentLogger, owner, scope } = asked;
+  const { logger = silentLogger, owner, scope, durationMs } = asked;
+  const took = durationMs === undefined ? {} : { durationMs };
   const devices = chosen.map(identify);
   const explicit = isExplicit(expression);
   const requester = owner ?? scope ?? null;
   logger.info(
-    { selector: text, explicit, canonical: selector, policy, snapshotHash, requester, devices },
+    {
+      selector: text,
+      explicit,
+      canonical: selector,
+      policy,
+      snapshotHash,
+      requester,
+      devices,
+      ...took,
+    },
     `${text} is ${chosen.map(describe).join(', ')}`,
   );
   for (const note of notes) logger.warn({ selector: text, requester }, note);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Clock } from '../../clock.js';
 import { RefusedError } from '../../errors.js';
 import { stringifyJson, type JsonValue } from '../../json.js';
 import type { Logger } from '../../logger.js';
@@ -47,6 +48,8 @@ export interface ResolveOptions {
   /** Permits a selector that every device matches. */
   readonly yesAll?: boolean | undefined;
   readonly logger?: Logger | undefined;
+  /** By which the log tells how long it took; without it it does not. */
+  readonly clock?: Clock | undefined;
   /** Milliseconds since 1970; default the system's time. */
   readonly wallClock?: (() => number) | undefined;
 }
@@ -88,6 +91,7 @@ async function resolveOne(
   request: SelectorRequest,
   options: ResolveOptions,
 ): Promise<Resolution> {
+  const startedAt = options.clock?.now() ?? 0;
   const { set, asked, notes, moved } = await prepare(host, request, options);
   const { chosen, companions, rejected, classes } = choose(moved ?? request, set, asked);
   checkExpectation(request, chosen, set);
@@ -108,7 +112,8 @@ async function resolveOne(
   };
   const change = await compareWithLast(host, request, resolution, options);
   const told = change === undefined ? resolution : { ...resolution, notes: [...notes, change] };
-  report(request, told, options);
+  const durationMs = options.clock && options.clock.now() - startedAt;
+  report(request, told, { ...options, durationMs });
   return told;
 }
 
