@@ -53,8 +53,16 @@ export function reportUsage(
   const message = noCommand
     ? 'No command is given'
     : error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-  const command = io.args.find((arg) => COMMAND_NAMES.includes(arg));
-  const remedy = `see: qmplug ${command === undefined ? '' : `${command} `}--help`;
+  const words = commandWords(io.args, error.code === 'commander.unknownCommand');
+  const remedy = `see: ${['qmplug', ...words, '--help'].join(' ')}`;
   output.error(new InputError('BAD_ARGUMENT', message, { remedy }));
   return EXIT.usage;
+}
+
+/** Whose help tells more: the command's, and of `host` the one's below it, unless that is what is unknown. */
+function commandWords(args: readonly string[], isUnknown: boolean): readonly string[] {
+  const at = args.findIndex((arg) => COMMAND_NAMES.includes(arg));
+  if (at < 0) return [];
+  const [command = '', below = '-'] = args.slice(at);
+  return command !== 'host' || isUnknown || below.startsWith('-') ? [command] : [command, below];
 }

@@ -1,4 +1,5 @@
 import type { Liveness, Owner } from '../engine/owner.js';
+import { RefusedError } from '../errors.js';
 import { known, unknown, type Known } from '../known.js';
 import type { HostEffects } from './effects.js';
 import { ifPresent, isMissing, readAttribute, reasonOf } from './reading.js';
@@ -113,7 +114,13 @@ export function createLiveness(effects: HostEffects, selfPid: number = process.p
   return {
     async self() {
       const self = await readProcess(effects, selfPid);
-      if (self === undefined) throw new Error(`/proc/${selfPid}/stat is not there`);
+      if (self === undefined) {
+        throw new RefusedError('HOST_UNREADABLE', `/proc does not show this process (${selfPid})`, {
+          remedy:
+            'mount /proc as this process sees it; a tree that stands in for it is for reading alone',
+          details: { pid: selfPid },
+        });
+      }
       const { bootId, pid, startTime, pidNamespace } = self;
       return { bootId, pid, startTime, pidNamespace };
     },

@@ -88,7 +88,11 @@ export function hostFailure(
       remedy: `see what holds it: dmesg | tail; do not touch ${subject} until it comes back`,
     });
   }
-  const remedy = errno === 'EACCES' || errno === 'EPERM' ? 'run as root' : undefined;
+  const look =
+    code === 'HOST_IO'
+      ? 'the kernel may tell more: dmesg | tail'
+      : `see what is there: ls -l ${path}`;
+  const remedy = errno === 'EACCES' || errno === 'EPERM' ? 'run as root' : look;
   return new HostError(code, `${subject}: ${path} answered ${errno}`, {
     cause: error,
     details,

@@ -98,3 +98,14 @@ it('starts without the engine: only a command loads it', () => {
 function words(line: string): readonly string[] {
   return [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '');
 }
+
+it.each([
+  [['attach', '--nope'], 'qmplug attach --help'],
+  [['host', 'resolve', '--nope'], 'qmplug host resolve --help'],
+  [['host', 'nope'], 'qmplug host --help'],
+  [['host', '--nope'], 'qmplug host --help'],
+  [['nope'], 'qmplug --help'],
+])('after a mistake in %j it points to %s', async (args, remedy) => {
+  const { error } = documentOf(await cli([...args, '--json']));
+  expect(error).toMatchObject({ code: 'BAD_ARGUMENT', remedy: `see: ${remedy}` });
+});

@@ -80,3 +80,17 @@ describe('a policy file', () => {
     );
   });
 });
+
+it.each(['--policy-file', '--pin'])('says where to look for the file of %s', async (option) => {
+  using policy = withPolicy('');
+  const args = ['host', 'resolve', 'class:gpu', option, '/nonexistent/file'];
+  expect(await policy.run(args)).toMatchObject({
+    status: 3,
+    document: {
+      error: {
+        code: 'HOST_UNREADABLE',
+        remedy: expect.stringContaining('/nonexistent/file') as string,
+      },
+    },
+  });
+});

@@ -102,3 +102,12 @@ it('knows itself to be alive', async () => {
   expect(await liveness.isAlive(self)).toEqual(known(true));
   expect(await liveness.isAlive({ ...self, startTime: '1' })).toEqual(known(false));
 });
+
+it('refuses to change anything where /proc is a tree that does not know this process', async () => {
+  using tree = new HostTree();
+  await expect(createLiveness(tree.effects, 4711).self()).rejects.toMatchObject({
+    code: 'HOST_UNREADABLE',
+    message: '/proc does not show this process (4711)',
+    remedy: expect.stringContaining('stands in for it') as string,
+  });
+});
