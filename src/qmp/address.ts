@@ -22,13 +22,13 @@ const TCP = /^(?:\[([0-9a-fA-F:.]+(?:%[A-Za-z0-9._-]+)?)\]|([A-Za-z0-9._-]+)):(\
 const QEMU_OPTIONS = /,(?:server|wait|reconnect|reconnect-ms|telnet|id)(?:=|,|$)/;
 
 /**
- * Reads an address: `unix:PATH`, `/absolute/path`, `tcp:HOST:PORT` (an IPv6 host in brackets),
+ * Reads an address: `unix:PATH`, `/path`, `./path`, `../path`, `tcp:HOST:PORT` (an IPv6 host in brackets),
  * `ws://...`, `wss://...` (without a password: addresses are printed) or `exec:COMMAND`.
  *
  * @throws {InputError} `BAD_ADDRESS`
  */
 export function parseAddress(text: string): QmpAddress {
-  if (text.startsWith('/')) return unixAddress(text, text);
+  if (/^\.{0,2}\//.test(text)) return unixAddress(text, text);
   if (text.startsWith('unix:')) return unixAddress(text.slice('unix:'.length), text);
   if (text.startsWith('tcp:')) return tcpAddress(text.slice('tcp:'.length), text);
   if (/^wss?:\/\//.test(text)) return wsAddress(text);
@@ -98,5 +98,5 @@ function wsAddress(text: string): QmpAddress {
 
 const badAddress = (text: string, reason: string) =>
   new InputError('BAD_ADDRESS', `Not a QMP address: ${excerpt(JSON.stringify(text))}: ${reason}`, {
-    remedy: 'write unix:PATH, /absolute/path, tcp:HOST:PORT, ws://HOST:PORT or exec:COMMAND',
+    remedy: 'write unix:PATH, /path or ./path, tcp:HOST:PORT, ws://HOST:PORT or exec:COMMAND',
   });

@@ -29,6 +29,8 @@ describe('parseAddress', () => {
   it.each<[string, QmpAddress]>([
     ['/run/vm.sock', { kind: 'unix', path: '/run/vm.sock' }],
     ['unix:/run/vm.sock', { kind: 'unix', path: '/run/vm.sock' }],
+    ['./vm.sock', { kind: 'unix', path: './vm.sock' }],
+    ['../vm.sock', { kind: 'unix', path: '../vm.sock' }],
     ['unix:vm.sock', { kind: 'unix', path: 'vm.sock' }],
     ['unix:/run/a,b.sock', { kind: 'unix', path: '/run/a,b.sock' }],
     ['tcp:localhost:4444', { kind: 'tcp', host: 'localhost', port: 4444 }],
