@@ -18,7 +18,7 @@ export const vfToken: DeviceCheck = {
     return driver !== undefined && isVfioDriver(driver)
       ? fail(
           `${pf} is on ${driver}: its virtual functions can be opened with its token alone`,
-          `give ${pf} back to its own driver: qmplug host release ${pf}`,
+          `attach it with the token that its user has set: --vf-token UUID; or give ${pf} back to its own driver`,
           read,
         )
       : ok(`${pf} is not with VFIO`, read);
