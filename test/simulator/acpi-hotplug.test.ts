@@ -230,6 +230,21 @@ describe('slots of a port that the guest cannot scan', () => {
     expect(await vm.peripherals()).not.toContain('f1');
   });
 
+  it.each(['acpi', 'native'] as const)(
+    'get addresses from firmware where the port has power, by %s',
+    async (hotplug) => {
+      const vm = await start({ kind: 'linux', placesBars: false }, { hotplug });
+      await vm.add('far', 'rp0', { addr: '0x1' });
+      await vm.add('near', 'rp0');
+      await vm.add('alone', 'rp1', { addr: '0x1' });
+      await restart(vm);
+      expect(vm.world.vm().guest.deviceIds).toEqual(['near']);
+      const isPlaced = async (id: string) => addressesOf(await vm.pciEntry(id))[0] !== -1;
+      expect(await Promise.all(['far', 'near'].map(isPlaced))).toEqual([true, true]);
+      expect(await isPlaced('alone')).toBe(false);
+    },
+  );
+
   it('show a plug of before a restart once, after it', async () => {
     const vm = await start(GUESTS.linux, { release: '10.0.13' });
     await vm.value('stop');

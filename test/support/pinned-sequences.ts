@@ -3,7 +3,7 @@ import type { Step } from './agreement.js';
 /** What once came out differently, cut down to what shows it. */
 export interface PinnedSequence {
   readonly name: string;
-  readonly hotplug: 'acpi' | 'native';
+  readonly hotplug: readonly ('acpi' | 'native')[];
   readonly steps: readonly Step[];
 }
 
@@ -17,7 +17,7 @@ const remove = (id: string): Step => ['device_del', { id }];
 export const PINNED: readonly PinnedSequence[] = [
   {
     name: 'far slots of ports that had a device at the last start',
-    hotplug: 'acpi',
+    hotplug: ['acpi'],
     steps: [
       ...[add('far1', 'rp0', '0x1'), add('far2', 'rp0', '0x2'), add('far4', 'rp0', '0x4')],
       add('f1', 'rp1', '0x1.1'),
@@ -28,6 +28,14 @@ export const PINNED: readonly PinnedSequence[] = [
       remove('f1'),
       ...[add('newer', 'dn1', '0x0'), remove('newer')],
       ...[add('older', 'rp0', '0x0'), remove('older')],
+    ],
+  },
+  {
+    name: 'far slots that firmware finds, and gives addresses, and Linux does not',
+    hotplug: ['acpi', 'native'],
+    steps: [
+      ...[add('far', 'rp1', '0x1'), add('near', 'rp1', '0x0'), add('alone', 'rp0', '0x1')],
+      ['system_reset'],
     ],
   },
 ];

@@ -1,7 +1,16 @@
 import type { JsonValue } from '../../json.js';
 import type { Window } from '../../pci/bar.js';
 import type { Machine } from './machine.js';
-import { devicesOn, isFound, slotOf, type PciBus, type PciDevice, type Region } from './model.js';
+import {
+  deviceAt,
+  devicesOn,
+  isFound,
+  isPortBus,
+  slotOf,
+  type PciBus,
+  type PciDevice,
+  type Region,
+} from './model.js';
 
 /**
  * What firmware does to PCI: numbers the buses, gives each bridge its windows, places the BARs it
@@ -56,14 +65,26 @@ function numberBuses(machine: Machine): void {
   }
 }
 
-/** Whether firmware finds the device, for which it needs power in a native slot. */
+/**
+ * Whether firmware finds the device, for which it needs power. SeaBIOS looks into every slot, those of a port
+ * included that Linux passes over; it passes over a slot without function 0 as well (pci_next, SeaBIOS 1.16).
+ */
 function isVisible(device: PciDevice): boolean {
-  const { bus } = device;
-  if (bus.hotplug === 'native' && bus.slots.get(0)?.power !== 'on') return false;
+  const { bus, devfn } = device;
+  if (isPortBus(bus)) return hasPower(bus) && deviceAt(bus, devfn & ~7) !== undefined;
   if (bus.hotplug === 'shpc' && device.hotplugged) {
     return bus.slots.get(slotOf(device))?.power === 'on';
   }
   return isFound(device);
+}
+
+/**
+ * A port gives power to all that is behind it, and a reset takes it away where the first slot has no function 0.
+ * Source: pcie_cap_slot_reset, hw/pci/pcie.c (7.2).
+ */
+function hasPower(port: PciBus): boolean {
+  if (port.hotplug === 'native') return port.slots.get(0)?.power === 'on';
+  return deviceAt(port, 0) !== undefined;
 }
 
 /** Takes room for every bridge on the bus, then for the devices themselves. */
