@@ -3,6 +3,7 @@ import {
   GUESTS,
   RELEASES,
   rootPorts,
+  type ColdDevice,
   type GuestConfig,
   type QemuConfig,
   type ReleaseName,
@@ -195,6 +196,27 @@ describe('slots of a port that the guest cannot scan', () => {
     await vm.add('late', 'rp0', { addr: '0x1' });
     expect(await afterAsking(vm, 'late')).toContain('late');
   });
+
+  it.each(RELEASE_NAMES)(
+    'of a switch are found at the next start alone, in %s',
+    async (release) => {
+      const devices: readonly ColdDevice[] = [
+        ...rootPorts(1),
+        { driver: 'x3130-upstream', id: 'up', bus: 'rp0', addr: '0x0' },
+        { driver: 'xio3130-downstream', id: 'dn', bus: 'up', addr: '0x0', chassis: 9, slot: 1 },
+      ];
+      const vm = await start(GUESTS.linux, { release, devices });
+      await vm.add('inner', 'up', { addr: '0x1' });
+      await vm.advance(1_000);
+      expect(vm.world.vm().guest.deviceIds).toEqual([]);
+      expect(await afterAsking(vm, 'inner')).toContain('inner');
+      await restart(vm);
+      await vm.add('inner', 'up', { addr: '0x1' });
+      await restart(vm);
+      expect(vm.world.vm().guest.deviceIds).toEqual(['inner']);
+      expect(await afterAsking(vm, 'inner')).not.toContain('inner');
+    },
+  );
 
   it('go behind an empty one in 10.0 only', async () => {
     const left = async (release: ReleaseName) => {

@@ -31,6 +31,14 @@ export const PINNED: readonly PinnedSequence[] = [
     ],
   },
   {
+    name: 'a switch between its ports, of which the guest knows nothing until its next start',
+    hotplug: ['acpi'],
+    steps: [
+      ...[add('inner', 'up0', '0x2'), remove('inner')],
+      ...[add('other', 'up0', '0x3'), ['system_reset'] as const, remove('other')],
+    ],
+  },
+  {
     name: 'far slots that firmware finds, and gives addresses, and Linux does not',
     hotplug: ['acpi', 'native'],
     steps: [

@@ -68,7 +68,7 @@ export function acpiPlug(machine: Machine, device: PciDevice): void {
 const SLOTS = Array.from({ length: 32 }, (_, slot) => slot);
 
 /**
- * Firmware reads the tables, which QEMU writes anew for it after each reset: of a port they describe the first
+ * Firmware reads the tables, which QEMU writes anew for it after each reset: of a PCIe bus they describe the first
  * slot, and others only where a device is in them just then. Measured with Linux 6.1 in QEMU 7.2.22 and 10.0.13.
  * Source: is_devfn_ignored_hotplug and build_append_pcihp_slots, hw/i386/acpi-build.c (10.0).
  */
@@ -77,7 +77,7 @@ export function describeSlots({ buses, release }: Machine): void {
     const { acpi } = bus;
     acpi.described = new Set(SLOTS);
     acpi.dangling = new Set();
-    if (!isPortBus(bus)) continue;
+    if (bus.typeName !== 'PCIE') continue;
     const hasFirst = (slot: number) => deviceAt(bus, slot * 8) !== undefined;
     const gap = SLOTS.find((slot) => slot > 0 && !hasFirst(slot)) ?? SLOTS.length;
     const used = bus.children.map(({ device }) => slotOf(device));
