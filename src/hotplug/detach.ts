@@ -7,7 +7,7 @@ import { UnplugRefusedError } from '../engine/step-errors.js';
 import { presenceOf } from './presence.js';
 import { readAttachments, RecoveryReport } from './reconcile.js';
 import type { DetachOptions, DetachResult, RemovalReport } from './requests.js';
-import { resolveTarget } from './resolve.js';
+import { resolveTarget } from './resolve-target.js';
 import { isTakenBack, type HotplugEntry, type PlanRunner } from './runner.js';
 import { errorOf, type HotplugResult } from './settle.js';
 import { NO_HOST, type VmSession } from './vm-session.js';
@@ -18,7 +18,9 @@ export async function previewDetach(
   what: string,
   options: DetachOptions,
 ): Promise<HotplugPlan | 'gone'> {
-  const target = await resolveTarget(what, session.environment, () => session.namesInside());
+  const target = await resolveTarget(what, session.environment.effects, () =>
+    session.namesInside(),
+  );
   const world = await session.world(NO_HOST, await session.lastLook.renew());
   const plan = planFor(session.runner, target, world, new Set(options.allow));
   if (plan === undefined) return 'gone';
@@ -35,7 +37,9 @@ export async function detach(
   const { clock } = session.environment;
   const startedAt = clock.now();
   const patience = session.patience(options);
-  const target = await resolveTarget(what, session.environment, () => session.namesInside());
+  const target = await resolveTarget(what, session.environment.effects, () =>
+    session.namesInside(),
+  );
   const first = await session.exclusively(patience, async () => {
     const before = await readAttachments(session.runner);
     const report = new RecoveryReport();

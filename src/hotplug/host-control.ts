@@ -17,7 +17,7 @@ import { HOST_SCOPE, type HotplugPlan } from '../plan/steps.js';
 import type { Environment } from './environment.js';
 import { HostSession } from './host-session.js';
 import type { WaitOptions } from './requests.js';
-import { resolveFunctions } from './resolve.js';
+import { resolveFunctions } from './resolve-functions.js';
 
 export interface BindDevicesRequest {
   /** Each an address, for example `0000:3b:00.0`; at least one. */

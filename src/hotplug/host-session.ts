@@ -58,8 +58,8 @@ export class HostSession {
   }
 
   /**
-   * A call that is logged, under the host's lock, after whatever was begun before and not ended; what a VM that has ended holds stands
-   * in nobody's way.
+   * A call that is logged, under the host's lock, after whatever was begun before and not ended; what a VM that has
+   * ended holds stands in nobody's way.
    *
    * @throws {InputError} `BAD_ARGUMENT`.
    * @throws {RefusedError} `LOCK_TIMEOUT`, `ABORTED`.

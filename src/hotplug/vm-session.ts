@@ -20,7 +20,8 @@ import {
 } from './reconcile.js';
 import { patienceOf } from './patience.js';
 import type { WaitOptions } from './requests.js';
-import type { NamesInVm, ResolvedRequest } from './resolve.js';
+import type { NamesInVm } from './resolve-target.js';
+import type { ResolvedRequest } from './resolve.js';
 import { readIommufd } from './read-iommufd.js';
 import { PlanRunner, type Patience } from './runner.js';
 import type { HotplugResult } from './settle.js';
