@@ -163,7 +163,12 @@ export class QmpError extends QmplugError {}
 export class ConnectError extends QmpError {}
 
 /** The peer broke the protocol; the session was dropped. */
-export class ProtocolError extends QmpError {}
+export class ProtocolError extends QmpError {
+  constructor(code: ErrorCode, message: string, options: ErrorDetail = {}) {
+    const remedy = 'see who answers at that address, and that nobody else writes to it: ss -xlp';
+    super(code, message, { remedy, ...options });
+  }
+}
 
 /** Base of the two outcomes after which only a look at the world tells what happened. */
 export class OutcomeUnknownError extends QmpError {}

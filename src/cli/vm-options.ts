@@ -20,7 +20,7 @@ export function addVmOptions(command: Command): Command {
     command
       .option(
         '--timeout <s>',
-        'seconds to wait for everything (default: 15)',
+        'seconds to wait for lock, monitor and guest (default: 15)',
         once('--timeout', seconds),
       )
       .option(

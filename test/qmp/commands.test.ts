@@ -189,6 +189,7 @@ describe('typed commands', () => {
     await expect(run(answering(reply).session)).rejects.toMatchObject({
       name: 'ProtocolError',
       code: 'PROTOCOL',
+      remedy: expect.stringContaining('ss -xlp') as unknown,
       message: expect.stringContaining(' must be ') as string,
     });
   });
