@@ -32,6 +32,15 @@ export interface LimitRecord {
   readonly hard: string | null;
 }
 
+/** The highest of several limits, soft and hard each for itself; undefined of none. */
+export function highestLimit(limits: readonly LimitRecord[]): LimitRecord | undefined {
+  const higher = (a: string | null, b: string | null) =>
+    a === null || b === null ? null : BigInt(a) > BigInt(b) ? a : b;
+  return limits.length === 0
+    ? undefined
+    : limits.reduce((a, b) => ({ soft: higher(a.soft, b.soft), hard: higher(a.hard, b.hard) }));
+}
+
 /** RLIMIT_MEMLOCK of QEMU before we raised it, and what we made of it. Plain JSON. */
 export interface MemlockRecord {
   readonly process: Owner;

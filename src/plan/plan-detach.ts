@@ -47,11 +47,7 @@ export function planDetach(
     return removalOf(world.vm, portId, ids, allow);
   });
   const freed = attachment.groups.filter((group) => !isShared(group, attachment, world));
-  const isLast = !world.attachments.some(
-    (other) =>
-      other !== attachment && other.groups.length > 0 && presentIds(other, world.vm).length > 0,
-  );
-  const restores = stepsBack(attachment, freed, isLast);
+  const restores = stepsBack(attachment, freed);
   const forget: HotplugStep[] =
     freed.length === attachment.groups.length
       ? [{ kind: 'ForgetAttachment', planId: attachment.planId }]
@@ -200,11 +196,7 @@ function isShared(group: number, mine: Attachment, { attachments, vm }: World): 
 }
 
 /** The host's way back, for the groups of which nothing stays in the VM. */
-function stepsBack(
-  attachment: Attachment,
-  freed: readonly number[],
-  isLast: boolean,
-): readonly HotplugStep[] {
+function stepsBack(attachment: Attachment, freed: readonly number[]): readonly HotplugStep[] {
   const { planId, grants, bindings } = attachment;
   const isFreed = (group: number) => freed.includes(group);
   return [
@@ -214,7 +206,7 @@ function stepsBack(
         kind: 'RevokeAccess' as const,
         group,
         record,
-        restoreLimit: isLast,
+        planId,
       })),
     ...bindings
       .filter(({ step }) => isFreed(step.group))

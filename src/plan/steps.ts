@@ -155,8 +155,8 @@ export interface RevokeAccess {
   readonly group: number;
   /** What GrantAccess recorded. */
   readonly record: unknown;
-  /** Whether the memory limit goes back too: only with the last host device of the VM. */
-  readonly restoreLimit: boolean;
+  /** The attach plan that it was given to, of whose limit nobody has need any more. */
+  readonly planId: string;
 }
 
 /** Gives a function back to the driver it had, override included. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { AttachHostDevice } from '../../src/index.js';
+import type { AttachHostDevice, Vm } from '../../src/index.js';
 import type { Boundary } from '../../src/engine/index.js';
 import type { VirtualMachine, World, WorldConfig } from '../../src/simulator/index.js';
 import { rootPorts } from '../../src/simulator/index.js';
@@ -259,33 +259,68 @@ describe('a QEMU that may open nothing is handed descriptors', () => {
     expect(world.snapshot()).toBe(before);
   });
 
-  it('and its memory limit bears what other VMs of its user have pinned', async () => {
+  describe('and its memory limit', () => {
     const GIB = 1n << 30n;
-    const limited = { uid: 107, memlock: { soft: 0n, hard: 0n } };
-    const world = iommufdWorld({
-      qemu: [ADDRESS, 'unix:/run/vm1.sock'].map((address) => ({
-        release: '10.0.13' as const,
-        memoryBytes: 2n * GIB,
-        monitors: [address],
-        devices: PORTS,
-        firmware: { windowAlignment: 'natural' as const },
-        process: limited,
-      })),
+    const OTHER = '0000:06:00.0';
+    const OTHER_VM = 'unix:/run/vm1.sock';
+
+    /** Two VMs of a user who may lock nothing, with 2 GiB each. */
+    function limitedWorld(): World {
+      const [accelerator, ...rest] = HOST_FUNCTIONS;
+      if (accelerator === undefined) throw new Error('a host without an accelerator');
+      const functions = [accelerator, { ...accelerator, bdf: OTHER, group: 6 }, ...rest];
+      return iommufdWorld({
+        host: { functions, cdev: true, loadedModules: ['vfio', 'vfio_pci'] },
+        qemu: [ADDRESS, OTHER_VM].map((address) => ({
+          release: '10.0.13' as const,
+          memoryBytes: 2n * GIB,
+          monitors: [address],
+          devices: PORTS,
+          firmware: { windowAlignment: 'natural' as const },
+          process: { uid: 107, memlock: { soft: 0n, hard: 0n } },
+        })),
+      });
+    }
+
+    const limitOf = (world: World, label?: string) => world.vm(label).process.memlock.soft;
+
+    function onOtherVm(world: World, work: (vm: Vm) => Promise<unknown>): Promise<unknown> {
+      const process = world.startController();
+      return runTask(world, process, async () => {
+        await using vm = await openSimulatedVm(process, OTHER_VM);
+        return await work(vm);
+      });
+    }
+
+    it('bears what other VMs of its user have pinned', async () => {
+      const world = limitedWorld();
+      const before = world.snapshot();
+      await attach(world, ACCELERATOR);
+      await onOtherVm(world, (vm) => vm.attach({ device: GPU, members: 'slot' }));
+      expect(limitOf(world, 'vm1')).toBe(5n * GIB);
+      await onOtherVm(world, (vm) => vm.detach(GPU));
+      await detach(world, ACCELERATOR);
+      expect(world.snapshot()).toBe(before);
     });
-    const before = world.snapshot();
-    await attach(world, ACCELERATOR);
-    const process = world.startController();
-    await runTask(world, process, async () => {
-      await using vm = await openSimulatedVm(process, 'unix:/run/vm1.sock');
-      await vm.attach({ device: GPU, members: 'slot' });
+
+    it.each([
+      [ACCELERATOR, OTHER, 5n],
+      [OTHER, ACCELERATOR, 3n],
+    ])('goes down with what leaves, in whatever order: %s first', async (first, last, between) => {
+      const world = limitedWorld();
+      const before = world.snapshot();
+      await attach(world, ACCELERATOR);
+      expect(limitOf(world)).toBe(3n * GIB);
+      await onOtherVm(world, (vm) => vm.attach({ device: GPU, members: 'slot' }));
+      await attach(world, OTHER);
+      expect(limitOf(world)).toBe(5n * GIB);
+      await detach(world, first);
+      expect(limitOf(world)).toBe(between * GIB);
+      await detach(world, last);
+      expect(limitOf(world)).toBe(0n);
+      await onOtherVm(world, (vm) => vm.detach(GPU));
+      expect(world.snapshot()).toBe(before);
     });
-    expect(world.vm('vm1').process.memlock.soft).toBe(5n * GIB);
-    await runTask(world, process, async () => {
-      await using vm = await openSimulatedVm(process, 'unix:/run/vm1.sock');
-      await vm.detach(GPU);
-    });
-    await detach(world, ACCELERATOR);
-    expect(world.snapshot()).toBe(before);
   });
 });
 

@@ -61,7 +61,7 @@ describe('planDetach', () => {
         groups: [17],
         asks: ['vfio_device_17_0'],
       },
-      { kind: 'RevokeAccess', group: 17, record: { limit: 'low' }, restoreLimit: true },
+      { kind: 'RevokeAccess', group: 17, record: { limit: 'low' }, planId: 'p1' },
       {
         kind: 'RestoreDriver',
         bdf: GPU,
@@ -92,15 +92,6 @@ describe('planDetach', () => {
     const plan = planDetach(mine, aWorld({ vm, attachments: [mine, other] }), nothing);
     expect(plan.steps.map((step) => step.kind)).toEqual(['RemoveDevice', 'AwaitRemoval']);
     expect(plan.steps[1]).toMatchObject({ groups: [] });
-  });
-
-  it('leaves the memory limit to the last host device', () => {
-    const other = anAttachment('p2', { functions: [fn('vfio_device_9_0', 'rp1')], groups: [9] });
-    const vm = aVm(ports, [...both, aVmDevice('vfio_device_9_0', 'rp1')]);
-    const plan = planDetach(mine, aWorld({ vm, attachments: [mine, other] }), nothing);
-    expect(plan.steps).toContainEqual(
-      expect.objectContaining({ kind: 'RevokeAccess', restoreLimit: false }),
-    );
   });
 
   it('refuses to take along what nobody named, unless that is allowed', () => {

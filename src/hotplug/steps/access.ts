@@ -8,17 +8,19 @@ import {
 } from '../../host/access.js';
 import { readCredentials } from '../../host/credentials.js';
 import {
+  highestLimit,
   pinnedByOthers,
   planMemlock,
   raiseMemlock,
   restoreMemlock,
   type MemlockRecord,
 } from '../../host/memlock.js';
-import { attachmentOf, type HotplugProgress } from '../../plan/attachment.js';
+import type { HotplugProgress } from '../../plan/attachment.js';
 import type { GrantAccess, RevokeAccess } from '../../plan/steps.js';
 import { groupKey } from '../../plan/checks.js';
 import type { StepContext } from '../context.js';
 import { requireCdevNode } from '../pass-node.js';
+import { deviceIds } from '../presence.js';
 import { watchRemoval } from '../watch-removal.js';
 import { whyOpen } from '../why-open.js';
 
@@ -95,10 +97,10 @@ async function whyHeldByThis(group: number, context: StepContext): Promise<strin
 
 /** Takes back what GrantAccess gave. */
 export const revokeAccess: StepHandler<RevokeAccess, StepContext> = {
-  async do({ record, restoreLimit }, { host }) {
+  async do({ planId, record }, context) {
     const { limit, ...nodes } = record as GrantRecord;
-    for (const node of nodesOf(nodes)) await restoreAccess(host, node);
-    if (restoreLimit && limit !== null) await restoreMemlock(host, limit);
+    for (const node of nodesOf(nodes)) await restoreAccess(context.host, node);
+    if (limit !== null) await lowerLimit(limit, planId, context);
   },
   async probe() {
     return 'absent';
@@ -136,16 +138,45 @@ async function lockedBytes(
   return BigInt(ownBytes) + others;
 }
 
-/** The limit record of another attachment of this VM, whose raise is still in force. */
-async function earlierLimit({ journal, vm }: StepContext): Promise<MemlockRecord | undefined> {
+/** What an attach of this VM has made of QEMU's limit, whether it is over or not. */
+interface RaisedLimit {
+  readonly planId: string;
+  readonly limit: MemlockRecord;
+  /** Of the devices it is for. */
+  readonly ids: readonly string[];
+}
+
+async function raisedLimits({ journal, vm }: StepContext): Promise<readonly RaisedLimit[]> {
   const entries = await journal.list();
-  for (const { progress } of entries) {
-    if (progress.plan.scope !== vm.key) continue;
-    const attachment = attachmentOf(progress as HotplugProgress);
-    for (const { record } of attachment?.grants ?? []) {
-      const { limit } = record as GrantRecord;
-      if (limit !== null) return limit;
-    }
-  }
-  return undefined;
+  return entries.flatMap(({ progress }) => {
+    const { plan, steps } = progress as HotplugProgress;
+    if (plan.scope !== vm.key || plan.kind !== 'attach') return [];
+    const ids = plan.steps.flatMap((step) => (step.kind === 'AddDevice' ? [step.id] : []));
+    return plan.steps.flatMap((step, index) => {
+      const record = steps[index]?.record as GrantRecord | undefined;
+      if (step.kind !== 'GrantAccess' || !record?.limit) return [];
+      return [{ planId: plan.id, limit: record.limit, ids }];
+    });
+  });
+}
+
+/** The limit record of an attach of this VM, which knows where the limit was before any of them. */
+async function earlierLimit(context: StepContext): Promise<MemlockRecord | undefined> {
+  return (await raisedLimits(context))[0]?.limit;
+}
+
+/**
+ * Lowers the limit to what those who stay have raised it to, or, with the last one, to where it was at first. Only now
+ * can be told who stays: removals end in any order.
+ */
+async function lowerLimit(
+  limit: MemlockRecord,
+  planId: string,
+  context: StepContext,
+): Promise<void> {
+  const others = (await raisedLimits(context)).filter((other) => other.planId !== planId);
+  const inside = others.length > 0 ? await deviceIds(context.vm) : new Set();
+  const staying = others.filter(({ ids }) => ids.some((id) => inside.has(id)));
+  const needed = highestLimit(staying.map((other) => other.limit.raised));
+  await restoreMemlock(context.host, { ...limit, before: needed ?? limit.before });
 }

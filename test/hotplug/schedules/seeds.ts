@@ -157,4 +157,36 @@ export const SEEDS: readonly { readonly found: string; readonly schedule: Schedu
       ],
     },
   },
+  {
+    found: 'two devices at once left the memory limit of QEMU where the first had raised it',
+    schedule: {
+      ...COMMON,
+      seed: 0,
+      iommufd: 'handed',
+      batches: [
+        [command('attach', 'accelerator'), command('attach', 'gpu')],
+        [
+          command('detach', 'accelerator'),
+          command('detach', 'gpu'),
+          { kind: 'reset', vm: 0, target: 'accelerator', afterMs: 0 },
+        ],
+      ],
+    },
+  },
+  {
+    found: 'the same, where the guest ejects and an attach is killed',
+    schedule: {
+      ...COMMON,
+      seed: 0,
+      hotplug: 'native',
+      guest: 'ejecting',
+      chunks: 'random',
+      iommufd: 'handed',
+      batches: [
+        [command('attach', 'accelerator'), command('attach', 'nic'), command('detach', 'nic')],
+        [command('detach', 'nic'), command('recover', 'accelerator')],
+        [command('attach', 'accelerator', { killAt: { operation: 1, moment: 'before' } })],
+      ],
+    },
+  },
 ];
