@@ -34,6 +34,16 @@ describe('device_add of QEMU 10.0', () => {
     expect(await vm.refusal('device_add', add(more))).toBe(text);
   });
 
+  it.each([
+    [{}, [0, 1, 2, 3, 6]],
+    [{ romfile: '' }, [0, 1, 2, 3]],
+  ])('gives a card its option ROM, or none: %j', async (more, bars) => {
+    const vm = await start();
+    await vm.add('a', 'rp0', { driver: 'e1000e', ...more });
+    const regions = vm.world.vm().machine.find('a')?.regions ?? [];
+    expect(regions.map(({ bar }) => bar)).toEqual(bars);
+  });
+
   it('takes a number as devfn, not as slot', async () => {
     const vm = await start();
     await vm.add('a', 'rp0', { addr: 2 });

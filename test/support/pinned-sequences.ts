@@ -46,4 +46,12 @@ export const PINNED: readonly PinnedSequence[] = [
       ['system_reset'],
     ],
   },
+  {
+    name: 'a card without the option ROM that it comes with',
+    hotplug: ['acpi', 'native'],
+    steps: [
+      ['device_add', { driver: 'e1000e', id: 'bare', bus: 'rp0', addr: '0x0', romfile: '' }],
+      remove('bare'),
+    ],
+  },
 ];

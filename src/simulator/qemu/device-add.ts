@@ -1,5 +1,5 @@
 import type { JsonObject, JsonValue } from '../../json.js';
-import { deviceType, FOREIGN_TYPES, type DeviceType } from './device-types.js';
+import { deviceType, FOREIGN_TYPES, type DeviceType, type RegionSpec } from './device-types.js';
 import { deviceNotFound, QmpFailure } from './failure.js';
 import { hotplugOf, isHotpluggable } from './acpi-hotplug.js';
 import { checkPlug, plug, prePlug } from './hotplug.js';
@@ -169,7 +169,11 @@ function realize(machine: Machine, wanted: NewDevice): PciDevice {
   if (hotplugged) prePlug(bus);
   const devfn = choosePlace(machine, wanted, asked);
   const legacy = isTransitional(wanted) ? type.transitional : undefined;
-  const regions = [...(legacy === undefined ? [] : [legacy.region]), ...type.regions(properties)];
+  const regions = [
+    ...(legacy === undefined ? [] : [legacy.region]),
+    ...type.regions(properties),
+    ...ownRom(wanted),
+  ];
   const device: PciDevice = {
     ...wanted,
     devfn,
@@ -204,10 +208,16 @@ function realize(machine: Machine, wanted: NewDevice): PciDevice {
   return device;
 }
 
+/** `romfile` without a name takes it away, `rombar` 0 its BAR (pci_add_option_rom, hw/pci/pci.c, 7.2). */
+function ownRom({ type: { optionRom }, properties }: NewDevice): readonly RegionSpec[] {
+  const isTaken = properties.get('romfile') !== undefined || properties.get('rombar') === 0;
+  return optionRom === undefined || isTaken ? [] : [optionRom];
+}
+
 /** Source: pci_add_option_rom, hw/pci/pci.c. @throws {QmpFailure} */
 function checkOptionRom({ type, properties }: PciDevice): void {
   const romfile = properties.get('romfile');
-  const hasRom = romfile === undefined ? type.optionRom === true : romfile !== '';
+  const hasRom = romfile === undefined ? type.optionRom !== undefined : romfile !== '';
   if (hasRom && properties.get('rombar') === 0) {
     throw new QmpFailure("Hot-plugged device without ROM bar can't have an option ROM");
   }

@@ -42,8 +42,8 @@ export interface DeviceType {
   readonly innerBus?: string;
   /** False for types that can only come with the machine. */
   readonly hotpluggable?: boolean;
-  /** Whether it comes with an option ROM where `romfile` names no other. */
-  readonly optionRom?: boolean;
+  /** The BAR of the option ROM that it comes with, where `romfile` names no other. */
+  readonly optionRom?: RegionSpec;
 }
 
 /** Of every PCI device; `device-list-properties` of 7.2.22. */
@@ -270,14 +270,8 @@ const TYPES: readonly DeviceType[] = [
     subsystem: [0x8086, 0],
     irqPin: 1,
     properties: propertyList(E1000E),
-    optionRom: true,
-    regions: () => [
-      memory(0, 0x20000),
-      memory(1, 0x20000),
-      io(2, 0x20),
-      memory(3, 0x4000),
-      memory(6, 0x40000),
-    ],
+    optionRom: memory(6, 0x40000),
+    regions: () => [memory(0, 0x20000), memory(1, 0x20000), io(2, 0x20), memory(3, 0x4000)],
   },
   {
     name: 'nvme',
