@@ -79,15 +79,21 @@ async function chooseUnits(
   return unitsOf(resolution);
 }
 
+/** What each attach of the batch is asked with, whatever it is for. */
+function termsOf({ allow, rules, route, driver, vfToken }: AttachBatchRequest) {
+  return { allow, rules, route, driver, vfToken };
+}
+
 function requestOf(
   { names }: Unit,
-  { members, allow, wait, rules, route, driver, vfToken }: AttachBatchRequest,
+  request: AttachBatchRequest,
   ports: ReadonlyMap<string, string>,
   reservedFor: string | undefined,
 ): AttachHostDevice {
   const mine = new Set(names.flatMap((name) => ports.get(name) ?? []));
   const port = mine.size === 1 ? [...mine][0] : undefined;
-  return { device: names, members, allow, wait, reservedFor, rules, route, driver, vfToken, port };
+  const { members, wait } = request;
+  return { device: names, members, wait, reservedFor, port, ...termsOf(request) };
 }
 
 /**
@@ -99,24 +105,16 @@ function requestOf(
 async function planTogether(
   session: VmSession,
   units: readonly Unit[],
-  { members, allow, reservedFor, rules, route, driver, vfToken }: AttachBatchRequest,
+  asked: AttachBatchRequest,
 ): Promise<ReadonlyMap<string, string>> {
+  const { members, reservedFor } = asked;
+  const terms = { reservedFor, ...termsOf(asked) };
   const { hosts } = await session.namesInside();
   const coming = units.filter(({ names }) => !names.every((name) => hosts.has(name)));
   const together = coming.filter(({ kind }) => kind === 'pci').flatMap(({ names }) => names);
   const ports = new Map<string, string>();
   if (together.length > 0) {
-    const request = {
-      device: together,
-      members,
-      allow,
-      reservedFor,
-      rules,
-      route,
-      driver,
-      vfToken,
-    };
-    const preview = await previewAttach(session, request);
+    const preview = await previewAttach(session, { device: together, members, ...terms });
     const steps = preview.kind === 'plan' ? preview.plan.steps : [];
     for (const step of steps) {
       if (step.kind === 'AddDevice' && step.host !== undefined) ports.set(step.host, step.port);
@@ -124,15 +122,7 @@ async function planTogether(
   }
   for (const { kind, names } of coming) {
     if (kind !== 'mdev') continue;
-    await previewAttach(session, {
-      device: names,
-      allow,
-      reservedFor,
-      rules,
-      route,
-      driver,
-      vfToken,
-    });
+    await previewAttach(session, { device: names, ...terms });
   }
   return ports;
 }

@@ -189,9 +189,9 @@ async function makeWayAgain(
   left: GivenBack,
   patience: Patience,
 ): Promise<void> {
+  if (left.isUndone) return;
   const report = new RecoveryReport();
   await session.exclusively(patience, () => session.reconcile(report));
-  if (left.isUndone) return;
   const { id } = left.progress.plan;
   for (const result of report.waiting) {
     const { subject } = result.progress.plan;
