@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { printFailures } from './test-failures.mjs';
 
 const MINUTE = 60_000;
 const directory = mkdtempSync(join(tmpdir(), 'qmplug-ci-'));
@@ -20,7 +21,8 @@ const CHECKS = [
 ];
 const TEST = { argv: ['npm', 'test', '--', '--ci', '--summary', summary], deadlineMs: 60 * MINUTE };
 
-/** @type {{ name: string, passed: number, failed: number, seconds: number }[]} */
+/** @typedef {import('./test-failures.mjs').Failure} Failure */
+/** @type {{ name: string, passed: number, failed: number, seconds: number, failures?: Failure[] }[]} */
 const rows = [];
 for (const { name, argv, deadlineMs } of CHECKS) {
   console.log(`\n=== ${name}: ${argv.join(' ')}`);
@@ -35,6 +37,7 @@ for (const { name, passed, failed, seconds } of rows) {
   const numbers = [passed, failed].map((count) => String(count).padStart(6)).join('  ');
   console.log(`${name.padEnd(13)}  ${numbers}  ${seconds.toFixed(1).padStart(7)}`);
 }
+printFailures(rows.flatMap(({ failures }) => failures ?? []));
 const sum = (/** @type {'passed' | 'failed'} */ key) =>
   rows.reduce((total, row) => total + row[key], 0);
 console.log(`${sum('passed')} passed, ${sum('failed')} failed`);

@@ -9,13 +9,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { failuresOf, printFailures } from './test-failures.mjs';
 import { TIERS } from './test-tiers.mjs';
 
-/** @typedef {{ name: string, passed: number, failed: number, skipped: number, seconds: number, cannot?: string }} Result */
+/** @typedef {{ name: string, passed: number, failed: number, skipped: number, seconds: number, failures?: import('./test-failures.mjs').Failure[], cannot?: string }} Result */
 
 const { tiers, noInstall, ci, summaryFile, vitestArgs } = readArguments();
 const results = runAll();
 report(results);
+// Under CI they are printed after its own table, which is the last that a reader of it sees.
+if (!summaryFile) printFailures(results.flatMap(({ failures }) => failures ?? []));
 const failed = results.reduce((sum, result) => sum + result.failed, 0);
 if (summaryFile) writeFileSync(summaryFile, JSON.stringify({ results }));
 process.exitCode = failed > 0 ? 1 : 0;
@@ -118,15 +121,20 @@ function runVitest(name, output) {
     ],
     { stdio: ['ignore', 'inherit', 'inherit'] },
   );
-  const counts = countTests(output);
+  const files = readResults(output);
+  const counts = countTests(files);
   // An error outside of any test fails the run without failing a test.
-  const failed = counts.failed + (status !== 0 && counts.failed === 0 ? 1 : 0);
+  const outside = status !== 0 && counts.failed === 0;
   return {
     name,
     passed: counts.passed,
-    failed: failed + (ci ? counts.skipped : 0),
+    failed: counts.failed + (outside ? 1 : 0) + (ci ? counts.skipped : 0),
     skipped: counts.skipped,
     seconds: since(start),
+    failures: [
+      ...failuresOf(name, ci, files),
+      ...(outside ? [{ name, message: `vitest ended with status ${status}, no test failed` }] : []),
+    ],
   };
 }
 
@@ -134,11 +142,11 @@ function runVitest(name, output) {
  * Tests by outcome. A file that failed with no failed test in it (it could not be loaded, or a hook
  * failed) counts as one failure.
  *
- * @param {string} path
+ * @param {ReturnType<typeof readResults>} files
  */
-function countTests(path) {
+function countTests(files) {
   const counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const file of readResults(path)) {
+  for (const file of files) {
     const of = (/** @type {string} */ status) =>
       file.assertionResults.filter((test) => test.status === status).length;
     const failed = of('failed');
@@ -151,7 +159,8 @@ function countTests(path) {
 
 /**
  * @param {string} path
- * @returns {{ status: string, assertionResults: { status: string }[] }[]}
+ * @returns {{ name?: string, status: string, message?: string,
+ *   assertionResults: { status: string, fullName?: string, failureMessages?: string[] | null }[] }[]}
  */
 function readResults(path) {
   try {
