@@ -10,7 +10,7 @@ import type { QmpTransport, TransportHandlers } from './transport.js';
 
 /** What of the command's stderr is passed on, in bytes; the rest is read and dropped. */
 const STDERR_LIMIT_BYTES = 16 * 1024;
-/** How long a command may take to end by itself once its stdin is closed, and after SIGTERM. */
+/** How long a command may take to end by itself once its stdin is closed, after SIGTERM, and to close its stderr. */
 const END_GRACE_MS = 500;
 
 /**
@@ -63,6 +63,8 @@ class ExecTransport implements QmpTransport {
   #reason: Error | undefined;
   #stderr = '';
   #cancelGrace: () => void = () => undefined;
+  /** While the command has ended and its stderr has not. */
+  #tellEnd: (() => void) | undefined;
 
   constructor(
     address: string,
@@ -87,13 +89,19 @@ class ExecTransport implements QmpTransport {
     child.on('exit', (code, signalName) => {
       this.#exited = true;
       this.#cancelGrace();
-      // What it said last, which is why it ended, may still wait to be read.
-      setImmediate(() => {
+      this.#tellEnd = () => {
+        this.#tellEnd = undefined;
+        this.#cancelGrace();
         if (!this.#closing && !this.#killed) this.#reason ??= this.#ended(code, signalName);
         this.#isEndKnown = true;
         this.#finish();
-      });
+      };
+      // What it said last, which is why it ended, may still wait to be read; what it started may keep
+      // its stderr for as long as it likes.
+      if (this.#closing || child.stderr.closed) this.#tellEnd();
+      else this.#cancelGrace = clock.after(END_GRACE_MS, () => this.#tellEnd?.());
     });
+    child.stderr.on('close', () => this.#tellEnd?.());
     this.#passStderrOn(logger);
   }
 
@@ -125,6 +133,7 @@ class ExecTransport implements QmpTransport {
     // A grandchild may hold the other end of stdout for as long as it likes.
     this.#child.stdout.destroy();
     this.#terminate();
+    this.#tellEnd?.();
   }
 
   pause(): void {

@@ -223,6 +223,35 @@ describe('a command', () => {
     });
   });
 
+  it('that ends is quoted with what it said last, however late that is read', async () => {
+    // Writes once its parent has been waited for, which is when we hear of the end.
+    const late = '(while kill -0 $$ 2>/dev/null; do :; done; echo host unreachable >&2) >&- &';
+    const failed = connectQmp(
+      { kind: 'exec', command: ['sh', '-c', `${late} exit 255`] },
+      { clock: new FakeClock() },
+    );
+    await expect(failed).rejects.toMatchObject({
+      code: 'NO_GREETING',
+      cause: { message: expect.stringMatching(/status 255: host unreachable$/) as string },
+    });
+  });
+
+  it('that ends is not waited for where something else keeps its stderr', async () => {
+    const clock = new FakeClock();
+    const command = ['sh', '-c', 'sleep 600 >&- & echo $!; exit 3'] as const;
+    const heard = listen(
+      await connectTransport({ kind: 'exec', command: [...command] }, { clock }),
+    );
+    await eventually(() => {
+      expect(heard.text).toMatch(/^\d+\n$/);
+      expect(clock.pendingCount).toBe(1);
+    });
+    await clock.advance(500);
+    await closedOf(heard);
+    process.kill(Number(heard.text));
+    expect(heard.reason?.message).toMatch(/status 3$/);
+  });
+
   it('cannot flood the logger', async () => {
     const warn = vi.fn();
     const command = "exec:sh -c 'yes xxxxxxxxxxxxxxxx | head -c 1000000 >&2'";
