@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliHome } from './run-cli.js';
 import { Serving, SocketClient } from './sockets.js';
+import { eventually } from '../support/eventually.js';
 
 let home: CliHome;
 const at = (name: string) => join(home.directory, name);
@@ -75,8 +76,7 @@ it('events tells devices and events line by line, until it is stopped', async ()
     onStdout: (text) => (told += text),
     signal: stop.signal,
   });
-  const untilTold = (text: string) =>
-    vi.waitFor(() => expect(told).toContain(text), { timeout: 30_000, interval: 5 });
+  const untilTold = (text: string) => eventually(() => expect(told).toContain(text));
   await untilTold('"kind":"state"');
   await home.run(['attach', at('vm.sock'), '--device', '{"driver":"pci-testdev"}', '--id', 'd0']);
   await untilTold('"kind":"attached"');

@@ -19,6 +19,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { HostEffects, HostIoError } from '../../src/host/effects.js';
 import { createHostEffects } from '../../src/host/real-effects.js';
+import { eventually } from '../support/eventually.js';
 
 const DEVICE = '/sys/bus/pci/devices/0000:3b:00.0';
 
@@ -103,10 +104,10 @@ describe('write', () => {
     expect(stuck).toMatchObject({ errno: 'ETIMEDOUT', stuck: true });
     expect(stuck.childPid).toBeGreaterThan(1);
     // Opening a FIFO can be killed, unlike an unbind inside the kernel, so this child ends.
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(isRunning(stuck.childPid)).toBe(false);
     });
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       await effects.write('/sys/bus/pci/drivers/vfio-pci/bind', '0000:3b:00.0');
     });
   });
@@ -120,7 +121,7 @@ describe('write', () => {
         .split(' ')
         .map(Number)
         .filter((pid) => pid > 0 && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('-e\0'));
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(children().length).toBeGreaterThan(0);
     });
     for (const pid of children()) process.kill(pid, 'SIGKILL');
@@ -147,7 +148,7 @@ describe('write', () => {
     expect(readFileSync(bind, 'utf8')).toBe('0000:3b:00.1');
     kill.mockRestore();
     process.kill(stuck.childPid, 'SIGKILL');
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(await effects.read(`${DEVICE}/driver_override`)).toBe('(null)\n');
     });
   });

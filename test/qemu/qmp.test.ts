@@ -4,7 +4,7 @@ import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../src/json.js';
 import {
   childType,
@@ -39,6 +39,7 @@ import {
   ALLOWED_COMMANDS,
 } from '../../src/qmp/index.js';
 import { wsBridge } from '../qmp/ws-bridge.js';
+import { eventually } from '../support/eventually.js';
 
 const PERIPHERAL = '/machine/peripheral';
 
@@ -68,7 +69,7 @@ beforeAll(async () => {
     ...[0, 1, 2, 3].map(rootPort),
   ];
   qemu = spawn('qemu-system-x86_64', args.flat(), { stdio: ['ignore', 'ignore', 'inherit'] });
-  await vi.waitFor(() => access(socket('contended')), { timeout: 30_000, interval: 10 });
+  await eventually(() => access(socket('contended')));
 });
 
 afterAll(async () => {
@@ -103,7 +104,7 @@ async function startWebSocketMonitor(port: number): Promise<{ end(): Promise<voi
   });
   const exited = once(child, 'exit');
   const listens = () => listening(port);
-  await vi.waitFor(listens, { timeout: 30_000, interval: 10 });
+  await eventually(listens);
   return {
     end: async () => {
       child.kill('SIGKILL');
@@ -318,9 +319,9 @@ describe('a monitor', () => {
     await transport.send(
       Buffer.from('{"execute":"qmp_capabilities"}{"execute":"query-qmp-schema"}'),
     );
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(messages).toHaveLength(3);
-    }, 20_000);
+    });
     expect(chunkCount).toBeGreaterThan(3);
     expect(messages[2]?.split('\n').length).toBeGreaterThan(1_000);
     transport.close();

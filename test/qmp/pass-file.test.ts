@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { connectQmp } from '../../src/qmp/connect.js';
 import { getFd } from '../../src/qmp/commands.js';
 import { loadSendWithFile, type SendWithFile } from '../../src/qmp/pass-file.js';
@@ -10,6 +10,7 @@ import { connectUnix } from '../../src/qmp/unix-transport.js';
 import { systemClock } from '../../src/clock.js';
 import { scriptedServer, temporaryFolder } from './scripted-server.js';
 import { readySession } from './memory-peer.js';
+import { eventually } from '../support/eventually.js';
 
 /** A transport whose files go by the given call, and what the other end has read. */
 async function pair(path: string, send: SendWithFile) {
@@ -46,7 +47,7 @@ it('sends a file with the first byte of its message, after all that came before 
     transport.send(ofText('c')),
   ]);
   expect(calls).toEqual(['[with a file]', '[and another]']);
-  await vi.waitFor(() => {
+  await eventually(() => {
     expect(heard().length).toBe(large.length + 28);
   });
   expect(heard().slice(large.length)).toBe('[with a file]b[and another]c');
@@ -65,7 +66,7 @@ it('tries again while there is no room, and writes what was not taken at once', 
     transport.files?.send(ofText('[with a file]'), file),
     transport.send(ofText('next')),
   ]);
-  await vi.waitFor(() => {
+  await eventually(() => {
     expect(heard()).toBe('[with a file]next');
   });
   expect(tries).toBe(4);
@@ -81,7 +82,7 @@ it('sends nothing for a file that was closed meanwhile, and goes on', async () =
   const sending = transport.files?.send(ofText('[with a file]'), { fd: -1 });
   await expect(sending).rejects.toMatchObject({ code: 'NOT_SENT' });
   await transport.send(ofText('next'));
-  await vi.waitFor(() => {
+  await eventually(() => {
     expect(heard()).toBe('next');
   });
   transport.close();

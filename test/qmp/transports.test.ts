@@ -9,6 +9,7 @@ import type { QmpTransport } from '../../src/qmp/transport.js';
 import { FakeClock } from './fake-clock.js';
 import { GREETING } from './memory-peer.js';
 import { scriptedServer, temporaryFolder } from './scripted-server.js';
+import { eventually } from '../support/eventually.js';
 
 interface Heard {
   text: string;
@@ -33,7 +34,6 @@ function listen(transport: QmpTransport): Heard {
 }
 
 const refusal = (code: string): unknown => expect.objectContaining({ code });
-const eventually = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 5 });
 const closedOf = (heard: Heard) =>
   eventually(() => {
     expect(heard.closed).toBe(true);

@@ -1,14 +1,13 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { connectQmp } from '../../src/qmp/connect.js';
 import { connectTransport } from '../../src/qmp/connect-transport.js';
 import { FakeClock } from './fake-clock.js';
 import { GREETING } from './memory-peer.js';
 import { scriptedServer, temporaryFolder } from './scripted-server.js';
 import { wsBridge, wsServer } from './ws-bridge.js';
-
-const eventually = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 5 });
+import { eventually } from '../support/eventually.js';
 
 /** What came over a transport until its end. */
 function heardOn(transport: Awaited<ReturnType<typeof connectTransport>>) {
