@@ -2,6 +2,7 @@ import type { HostEffects } from './effects.js';
 import { HostIoError } from './effects.js';
 import { ifPresent, isDenied, isMissing, mapBounded } from './reading.js';
 import { listProcesses } from './process.js';
+import { sharedLook } from './shared-look.js';
 
 /** Who has which file open, as far as we may look. */
 export interface OpenFiles {
@@ -19,14 +20,19 @@ const PROCESSES_AT_ONCE = 16;
  * Reads /proc/<pid>/fd of the given processes (by default all) once. A process that ends meanwhile
  * holds nothing.
  */
-export async function readOpenFiles(
-  effects: HostEffects,
-  pids?: readonly number[],
-): Promise<OpenFiles> {
+export function readOpenFiles(effects: HostEffects, pids?: readonly number[]): Promise<OpenFiles> {
+  return pids === undefined ? readAllOpenFiles(effects) : readOpenFilesOf(effects, pids);
+}
+
+const readAllOpenFiles = sharedLook(async (effects) =>
+  readOpenFilesOf(effects, await listProcesses(effects)),
+);
+
+async function readOpenFilesOf(effects: HostEffects, pids: readonly number[]): Promise<OpenFiles> {
   const holders = new Map<string, number[]>();
   const hidden: number[] = [];
   let failure: HostIoError | undefined;
-  await mapBounded(pids ?? (await listProcesses(effects)), PROCESSES_AT_ONCE, async (pid) => {
+  await mapBounded(pids, PROCESSES_AT_ONCE, async (pid) => {
     try {
       const targets = new Set(await readTargets(effects, pid));
       for (const target of targets) {

@@ -1,5 +1,5 @@
 import type { AccessList, VfChange, VfSettings } from './effects.js';
-import type { StatsBase } from 'node:fs';
+import { readlinkSync, type StatsBase } from 'node:fs';
 import { chmod, lchown, lstat, open, readdir, readFile, readlink } from 'node:fs/promises';
 import { parseAccessList } from './access-list.js';
 import { deviceNamedIn } from './device-name.js';
@@ -43,6 +43,16 @@ const TOOL_DEADLINE_MS = 30_000;
  */
 const BLOCKING_ATTRIBUTE =
   /\/(driver_override|sriov_numvfs|config|vpd|rom|resource\d_resize|current_link_\w+)$/;
+
+const PROC = '/proc/';
+
+/**
+ * The kernel answers from memory, and a search for who has a file open asks for tens of thousands: a thread's round
+ * trip would cost ten times as much as the answer.
+ */
+async function readProcLink(path: string): Promise<string> {
+  return readlinkSync(path);
+}
 
 /** Effects on this machine, or reads from trees that stand in for it. */
 export function createHostEffects(options: HostEffectsOptions = {}): HostEffects {
@@ -92,7 +102,12 @@ class RealHostEffects implements HostEffects {
   }
 
   async readlink(path: string): Promise<string> {
-    return this.attempt('readlink', path, readlink(toRealPath(path, this.roots, 'readlink')));
+    const real = toRealPath(path, this.roots, 'readlink');
+    return this.attempt(
+      'readlink',
+      path,
+      path.startsWith(PROC) ? readProcLink(real) : readlink(real),
+    );
   }
 
   async stat(path: string): Promise<HostStat> {

@@ -5,6 +5,7 @@ import { describeBlindness } from './holders.js';
 import { readOpenFiles, type OpenFiles } from './open-files.js';
 import { listProcesses, readProcess } from './process.js';
 import { ifPresent, isDenied, isMissing, mapBounded, reasonOf } from './reading.js';
+import { sharedLook } from './shared-look.js';
 
 export type SocketProcess = Owner & { readonly command: string };
 
@@ -111,12 +112,14 @@ async function isBoundAt(
   return directory !== undefined && posix.resolve(directory, bound) === wanted;
 }
 
-/** The tables of our own and of every other visible network namespace. */
-async function readSocketTables(effects: HostEffects): Promise<{
+interface SocketTables {
   readonly sockets: readonly ListeningSocket[];
   readonly complete: boolean;
   readonly failure: HostIoError | undefined;
-}> {
+}
+
+/** The tables of our own and of every other visible network namespace. */
+const readSocketTables = sharedLook(async (effects): Promise<SocketTables> => {
   const sockets = [...parseListeningSockets(await effects.read('/proc/net/unix'))];
   const own = await ifPresent(effects.readlink('/proc/self/ns/net'));
   const namespaces = new Map<string, number>();
@@ -137,7 +140,7 @@ async function readSocketTables(effects: HostEffects): Promise<{
     if (text !== undefined) sockets.push(...parseListeningSockets(text));
   }
   return { sockets, complete, failure };
-}
+});
 
 const MAX_LINKS = 40;
 
