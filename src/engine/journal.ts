@@ -43,14 +43,21 @@ interface Header {
 }
 
 const FOLDER = 'plans';
-const fileOf = (planId: string) => `${FOLDER}/${planId}.jsonl`;
+const SUFFIX = '.jsonl';
+const fileOf = (planId: string) => `${FOLDER}/${planId}${SUFFIX}`;
+
+/** Whose plan it is stays as it is written first, so whoever has read it once need not do so again. */
+const knownScopes = new WeakMap<StateStore, Map<string, string>>();
 
 /** Plans in flight and the attachments they left, in a state store. */
 export class Journal {
   readonly #store: StateStore;
+  readonly #scopes: Map<string, string>;
 
   constructor(store: StateStore) {
     this.#store = store;
+    this.#scopes = knownScopes.get(store) ?? new Map<string, string>();
+    knownScopes.set(store, this.#scopes);
   }
 
   /** Where the files are, for messages. */
@@ -79,18 +86,40 @@ export class Journal {
 
   /** All plans, oldest first by id. */
   async list(): Promise<readonly JournalEntry[]> {
-    const files = [...(await this.#store.list(FOLDER))].sort();
-    const entries = await Promise.all(
-      files
-        .filter((file) => file.endsWith('.jsonl'))
-        .map((file) => this.read(file.slice(0, -'.jsonl'.length))),
-    );
-    return entries.filter((entry) => entry !== undefined);
+    return this.#readAll(await this.#ids());
+  }
+
+  /** The plans of one scope, oldest first by id: what others have in flight is not read twice. */
+  async listOf(scope: string): Promise<readonly JournalEntry[]> {
+    const ids = await this.#ids();
+    const present = new Set(ids);
+    for (const id of this.#scopes.keys()) if (!present.has(id)) this.#scopes.delete(id);
+    const perhapsMine = ids.filter((id) => (this.#scopes.get(id) ?? scope) === scope);
+    const entries = await this.#readAll(perhapsMine);
+    return entries.filter(({ progress }) => progress.plan.scope === scope);
   }
 
   /** Forgets a plan of which nothing is left in the world. */
   async forget(planId: string): Promise<void> {
     await this.#store.remove(fileOf(planId));
+  }
+
+  async #ids(): Promise<readonly string[]> {
+    const files = [...(await this.#store.list(FOLDER))].sort();
+    return files
+      .filter((file) => file.endsWith(SUFFIX))
+      .map((file) => file.slice(0, -SUFFIX.length));
+  }
+
+  async #readAll(ids: readonly string[]): Promise<readonly JournalEntry[]> {
+    const entries = await Promise.all(
+      ids.map(async (id) => {
+        const entry = await this.read(id);
+        if (entry !== undefined) this.#scopes.set(id, entry.progress.plan.scope);
+        return entry;
+      }),
+    );
+    return entries.filter((entry) => entry !== undefined);
   }
 }
 

@@ -84,15 +84,11 @@ function planFor(
 }
 
 /** A removal of the same device that is under way, be it to take an attach back. */
-async function openRemoval(
-  { runner, link }: VmSession,
-  what: string,
-): Promise<HotplugEntry | undefined> {
+async function openRemoval({ runner }: VmSession, what: string): Promise<HotplugEntry | undefined> {
   const attachments = await readAttachments(runner);
   const entries = await runner.entries();
   return entries.find(({ progress }) => {
     const { plan } = progress;
-    if (plan.scope !== link.key) return false;
     if (isTakenBack(progress)) {
       return addsOf(plan.steps).some(({ id, host }) => id === what || host === what);
     }

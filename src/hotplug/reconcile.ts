@@ -73,9 +73,7 @@ export async function resumeOpenPlans(runner: PlanRunner, report: RecoveryReport
 
 async function openEntries(runner: PlanRunner): Promise<readonly HotplugEntry[]> {
   const entries = await runner.entries();
-  return entries.filter(
-    ({ progress }) => progress.plan.scope === runner.context.vm.key && isOpen(progress),
-  );
+  return entries.filter(({ progress }) => isOpen(progress));
 }
 
 /** What has ended and is no record is open too: whoever ended it was killed before it was forgotten. */
@@ -85,9 +83,7 @@ const isOpen = (progress: HotplugEntry['progress']) =>
 /** The attachments of this VM, oldest first. */
 export async function readAttachments(runner: PlanRunner): Promise<readonly Attachment[]> {
   const entries = await runner.entries();
-  return entries
-    .filter(({ progress }) => progress.plan.scope === runner.context.vm.key)
-    .flatMap(({ progress }) => attachmentOf(progress) ?? []);
+  return entries.flatMap(({ progress }) => attachmentOf(progress) ?? []);
 }
 
 /**

@@ -144,8 +144,9 @@ export class PlanRunner {
     return (await this.journal.read(planId)) as HotplugEntry | undefined;
   }
 
+  /** The plans of this VM, or of the host alone, oldest first. */
   async entries(): Promise<readonly HotplugEntry[]> {
-    return (await this.journal.list()) as readonly HotplugEntry[];
+    return (await this.journal.listOf(this.context.vm.key)) as readonly HotplugEntry[];
   }
 
   /** What has ended leaves the journal, but for what is still in the world because of it. */

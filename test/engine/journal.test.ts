@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Journal, type Plan } from '../../src/engine/index.js';
 import { parseEntry } from '../../src/engine/journal.js';
 import { createMemoryStore } from '../support/memory-store.js';
@@ -132,5 +132,33 @@ describe('Journal', () => {
     await journal.forget('p0');
     await journal.forget('p0');
     expect((await journal.list()).map((entry) => entry.progress.plan.id)).toEqual(['p1']);
+  });
+
+  it('lists the plans of one scope, and reads those of others once, whoever asks', async () => {
+    const { store, journal } = await written();
+    await journal.open({ ...plan, id: 'p0', scope: 'vm-2' }, runner);
+    await journal.open({ ...plan, id: 'p2' }, runner);
+    const read = vi.spyOn(store, 'read');
+    const idsOf = async (scope: string) =>
+      (await new Journal(store).listOf(scope)).map((entry) => entry.progress.plan.id);
+    expect(await idsOf('vm-1')).toEqual(['p1', 'p2']);
+    expect(read).toHaveBeenCalledTimes(3);
+    read.mockClear();
+    expect(await idsOf('vm-2')).toEqual(['p0']);
+    expect(await idsOf('vm-1')).toEqual(['p1', 'p2']);
+    expect(read.mock.calls.flat().sort()).toEqual(
+      ['p0', 'p1', 'p2'].map((id) => `plans/${id}.jsonl`),
+    );
+    await journal.forget('p1');
+    expect(await idsOf('vm-1')).toEqual(['p2']);
+    expect(await idsOf('vm-3')).toEqual([]);
+  });
+
+  it('refuses a plan that nobody can read, whoever asks and however often', async () => {
+    const { store, journal } = await written();
+    store.files.set('plans/p9.jsonl', '{"v":1');
+    for (const scope of ['vm-1', 'vm-2', 'vm-1']) {
+      await expect(journal.listOf(scope)).rejects.toMatchObject({ code: 'STATE_DAMAGED' });
+    }
   });
 });

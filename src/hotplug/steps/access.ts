@@ -147,10 +147,10 @@ interface RaisedLimit {
 }
 
 async function raisedLimits({ journal, vm }: StepContext): Promise<readonly RaisedLimit[]> {
-  const entries = await journal.list();
+  const entries = await journal.listOf(vm.key);
   return entries.flatMap(({ progress }) => {
     const { plan, steps } = progress as HotplugProgress;
-    if (plan.scope !== vm.key || plan.kind !== 'attach') return [];
+    if (plan.kind !== 'attach') return [];
     const ids = plan.steps.flatMap((step) => (step.kind === 'AddDevice' ? [step.id] : []));
     return plan.steps.flatMap((step, index) => {
       const record = steps[index]?.record as GrantRecord | undefined;
