@@ -1,11 +1,17 @@
-// npm run bench [command|attach|framer ...]: the budgets, each measured beside its floor in the same run.
+// npm run bench [command|attach|framer|daemon ...]: the budgets, each measured beside its floor in the same run.
 // Timing says something only on a machine that does nothing else. Ends with status 1 where a budget is missed.
 import { measureAttach } from './attach.mjs';
 import { measureCommand } from './command.mjs';
+import { measureDaemon } from './daemon.mjs';
 import { measureFramer } from './framer.mjs';
 import { printTable } from './measure.mjs';
 
-const MEASUREMENTS = { command: measureCommand, attach: measureAttach, framer: measureFramer };
+const MEASUREMENTS = {
+  command: measureCommand,
+  attach: measureAttach,
+  framer: measureFramer,
+  daemon: measureDaemon,
+};
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.find((name) => !Object.hasOwn(MEASUREMENTS, name));
