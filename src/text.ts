@@ -27,3 +27,12 @@ export function excerpt(text: string, maxLength = 200): string {
   if (text.length <= maxLength) return escapeControl(text);
   return `${escapeControl(text.slice(0, maxLength))}... (${text.length - maxLength} more)`;
 }
+
+const LONG_WORD = /\S{301,}/g;
+
+/** `escapeControl`, with words of more than 300 characters cut: a path or an argument of any length leaves the sentence readable. */
+export function readable(text: string): string {
+  return escapeControl(
+    text.replace(LONG_WORD, (word) => `${word.slice(0, 200)}...(${word.length - 200} more)`),
+  );
+}

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { escapeControl, excerpt } from '../src/text.js';
+import { escapeControl, excerpt, readable } from '../src/text.js';
 
 describe('escapeControl', () => {
   it.each([
@@ -28,5 +28,17 @@ describe('excerpt', () => {
   it('says how much it left out', () => {
     expect(excerpt('x'.repeat(12), 10)).toBe(`${'x'.repeat(10)}... (2 more)`);
     expect(excerpt('x'.repeat(10), 10)).toBe('x'.repeat(10));
+  });
+});
+
+describe('readable', () => {
+  it('cuts long words and nothing else', () => {
+    const long = 'x'.repeat(5_000);
+    expect(readable(`${long}: no such file; see ${long}`)).toBe(
+      `${'x'.repeat(200)}...(4801 more) no such file; see ${'x'.repeat(200)}...(4800 more)`,
+    );
+    const sentence = 'a sentence of any length '.repeat(100);
+    expect(readable(`${sentence}\n`)).toBe(`${sentence}\\x0a`);
+    expect(readable('x'.repeat(300))).toBe('x'.repeat(300));
   });
 });

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import { escapeControl, QmplugError, stringifyJson, type JsonValue } from '../index.js';
+import { readable } from '../text.js';
 import { causesOf, describeError, type DescribedError } from './describe-error.js';
 import type { TextSink } from './io.js';
 
@@ -53,11 +54,11 @@ export function createOutput(json: boolean, { stdout, stderr }: OutputStreams): 
 
 const withNewline = (text: string) => (text === '' || text.endsWith('\n') ? text : `${text}\n`);
 
-/** The one message of several lines is made by us, of parts that are safe each. */
-function messageLines(error: unknown, message: string): readonly string[] {
+/** The one message of several lines is made by us, of parts that are safe each, and shown whole. */
+function messageText(error: unknown, message: string): string {
   return error instanceof QmplugError && error.code === 'TRANSCRIPT_MISMATCH'
-    ? message.split('\n')
-    : [message];
+    ? message.split('\n').map(escapeControl).join('\n')
+    : readable(message);
 }
 
 function errorLines(
@@ -65,10 +66,10 @@ function errorLines(
   { code, message, remedy, undone }: DescribedError,
 ): readonly string[] {
   return [
-    `${messageLines(error, message).map(escapeControl).join('\n')} [${code}]`,
-    ...causesOf(error).map((cause) => `  because: ${escapeControl(cause)}`),
+    `${messageText(error, message)} [${code}]`,
+    ...causesOf(error).map((cause) => `  because: ${readable(cause)}`),
     ...(undone.length === 0 ? [] : [`  undone: ${undone.join(', ')}`]),
-    ...(remedy === null ? [] : [`  ${escapeControl(remedy)}`]),
+    ...(remedy === null ? [] : [`  ${readable(remedy)}`]),
     // What nobody foresaw is for whoever mends it.
     ...(code === 'UNEXPECTED' && error instanceof Error ? [error.stack ?? ''] : []),
   ];
