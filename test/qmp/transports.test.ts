@@ -238,17 +238,21 @@ describe('a command', () => {
 
   it('that ends is not waited for where something else keeps its stderr', async () => {
     const clock = new FakeClock();
-    const command = ['sh', '-c', 'sleep 600 >&- & echo $!; exit 3'] as const;
+    const command = ['sh', '-c', 'sleep 600 >&- & echo $! $$; exit 3'] as const;
     const heard = listen(
       await connectTransport({ kind: 'exec', command: [...command] }, { clock }),
     );
+    const pids = () => /^(\d+) (\d+)\n$/.exec(heard.text)?.slice(1).map(Number);
     await eventually(() => {
-      expect(heard.text).toMatch(/^\d+\n$/);
-      expect(clock.pendingCount).toBe(1);
+      const [, shell = 0] = pids() ?? [];
+      expect(shell).toBeGreaterThan(1);
+      // Gone once it has been waited for, which is when we hear of its end.
+      expect(() => process.kill(shell, 0)).toThrow('ESRCH');
     });
     await clock.advance(500);
     await closedOf(heard);
-    process.kill(Number(heard.text));
+    const [keeper = 0] = pids() ?? [];
+    process.kill(keeper);
     expect(heard.reason?.message).toMatch(/status 3$/);
   });
 
