@@ -30,6 +30,13 @@ describe('the verdict of a soak', () => {
     expect(run(cycles, (cycle) => 12 * MIB + cycle * bytes)).toMatchObject({ flat: false });
   });
 
+  it.each([
+    [200_000, true],
+    [1_000_000, false],
+  ])('takes %i bytes in each of five cycles for code that is still compiled: %s', (bytes, flat) => {
+    expect(run(5, (cycle) => 12 * MIB + cycle * bytes)).toMatchObject({ flat });
+  });
+
   it('counts what there are several of', () => {
     const before = ['file: a', 'socket', 'socket'];
     expect(compareTraces(before, ['file: a', 'socket', 'socket'])).toEqual({
