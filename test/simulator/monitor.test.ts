@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/clock.js';
+import type { JsonObject } from '../../src/json.js';
 import { createWorld, rootPorts, type WorldConfig } from '../../src/simulator/index.js';
 import { BenchVm } from './bench-vm.js';
 import { RawClient } from './raw-client.js';
@@ -164,6 +165,21 @@ it('makes every command of every monitor wait for a slow device_add', async () =
   const startMs = vm.nowMs;
   await vm.value('query-status');
   expect(vm.nowMs - startMs).toBeGreaterThan(5_000);
+});
+
+// QEMU 7.2, softmmu/runstate.c: main_loop_should_exit.
+it('takes a VM that stood still at its reset for one that has not started', async () => {
+  const vm = await BenchVm.start(PORTS);
+  const status = async () => (await vm.value('query-status')) as JsonObject;
+  await vm.value('system_reset');
+  expect(await status()).toMatchObject({ status: 'running' });
+  await vm.value('stop');
+  expect(await status()).toMatchObject({ status: 'paused' });
+  await vm.value('system_reset');
+  await vm.value('stop');
+  expect(await status()).toMatchObject({ status: 'prelaunch', running: false });
+  await vm.value('cont');
+  expect(await status()).toMatchObject({ status: 'running' });
 });
 
 it('ends the session after quit, with SHUTDOWN before it', async () => {

@@ -54,4 +54,9 @@ export const PINNED: readonly PinnedSequence[] = [
       remove('bare'),
     ],
   },
+  {
+    name: 'a reset of a VM that stands still',
+    hotplug: ['acpi', 'native'],
+    steps: [['stop'], ['system_reset'], ['query-status'], ['stop'], ['query-status'], ['cont']],
+  },
 ];

@@ -90,6 +90,7 @@ export function resetMachine(machine: Machine, guestInitiated: boolean): void {
   slotReset(machine);
   machine.resetRegisters();
   machine.emit('RESET', { guest: guestInitiated, reason });
+  machine.wasReset();
   machine.guest?.reset();
   // SeaBIOS, finding that it ran before, resets the machine once more.
   if (!guestInitiated && ranBefore) {

@@ -220,6 +220,11 @@ export class Machine {
     this.emit('RESUME');
   }
 
+  /** What stood still before a reset has not started after it (QEMU 7.2 softmmu/runstate.c, main_loop_should_exit). */
+  wasReset(): void {
+    if (!this.running) this.runState = 'prelaunch';
+  }
+
   /** Whether the CPUs have executed anything since the last reset. */
   get dirty(): boolean {
     return this.#ranSinceReset;
