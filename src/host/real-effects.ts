@@ -48,7 +48,7 @@ const PROC = '/proc/';
 
 /**
  * The kernel answers from memory, and a search for who has a file open asks for tens of thousands: a thread's round
- * trip would cost ten times as much as the answer.
+ * trip would cost several times as much as the answer.
  */
 async function readProcLink(path: string): Promise<string> {
   return readlinkSync(path);
