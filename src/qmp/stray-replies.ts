@@ -4,8 +4,8 @@ import { excerpt } from '../text.js';
 import type { LateReply } from './command-queue.js';
 
 /**
- * Counts what a peer sent that belongs to no command that anybody still waits for. Both counts
- * stay 0 with a genuine QEMU and no timeouts.
+ * Counts what a peer sent that belongs to no command that anybody still waits for. With a genuine QEMU and no
+ * timeouts it is what an earlier client has left behind, or nothing.
  */
 export class StrayReplies {
   unknownCount = 0;
