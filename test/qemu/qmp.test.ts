@@ -291,6 +291,20 @@ describe('a monitor', () => {
     expect(await queryName(third)).toBe('client under test');
   });
 
+  it('is had right behind a client that left in the middle of its commands, whose replies QEMU sends on', async () => {
+    for (let round = 0; round < 600; round += 1) {
+      const leaving = await open();
+      const asked = Array.from({ length: 4 }, () => queryPci(leaving).catch(() => undefined));
+      // Each time at another moment of the commands, which take a millisecond each.
+      const leavesAt = performance.now() + (round % 50) / 10;
+      while (performance.now() < leavesAt) await new Promise(setImmediate);
+      void leaving.close();
+      const session = await open();
+      expect(await queryStatus(session)).toMatchObject({ running: false });
+      await Promise.all([session.close(), ...asked]);
+    }
+  });
+
   it('whose queue of clients is full is busy at once', async () => {
     const first = await connectQmp(socket('contended'));
     // The kernel queues two more; the one after that is turned away.
