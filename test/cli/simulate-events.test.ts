@@ -82,6 +82,7 @@ it('events tells devices and events line by line, until it is stopped', async ()
   await untilTold('"kind":"attached"');
   await home.run(['detach', at('vm.sock'), 'd0']);
   await untilTold('"kind":"detached"');
+  await untilTold('"event":"DEVICE_DELETED"');
   stop.abort();
   const { status, stdout } = await watching;
   expect((await simulated.stop()).status).toBe(0);
@@ -90,7 +91,9 @@ it('events tells devices and events line by line, until it is stopped', async ()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>)
     .map(({ kind, event, id, port }) => [kind, event ?? id, port].filter(Boolean).join(' '));
-  expect(kinds).toEqual(['state', 'attached d0 rp0', 'event DEVICE_DELETED', 'detached d0 rp0']);
+  expect(kinds.slice(0, 2)).toEqual(['state', 'attached d0 rp0']);
+  // A look may find the device gone in the moment before QEMU tells it.
+  expect(kinds.slice(2).sort()).toEqual(['detached d0 rp0', 'event DEVICE_DELETED']);
   expect(status).toBe(0);
 });
 
