@@ -43,8 +43,8 @@ class ScheduleRun {
   readonly #mayLeave = new Set<string>();
   /** Devices of detaches under way, once for each. */
   readonly #leaving: string[] = [];
-  /** How often a detach has begun, by device. */
-  readonly #detaches = new Map<string, number>();
+  /** Devices of the detaches of this batch, begun in any order. */
+  readonly #detached = new Set<string>();
   #calm: boolean;
   #leavesByItself: boolean;
 
@@ -67,6 +67,7 @@ class ScheduleRun {
     const initial = hostOf(world);
     for (const batch of this.#schedule.batches) {
       const before = this.#stage.vms.map((vm) => ({ vm, ids: idsIn(vm) }));
+      this.#detached.clear();
       const acting = batch.map((action, place) => this.#act(action, place, batch));
       try {
         await world.run(Promise.all(acting), FOR_EVER_MS);
@@ -107,15 +108,14 @@ class ScheduleRun {
     if (command.kind === 'detach') {
       this.#allow(names);
       this.#leaving.push(...names);
-      for (const name of names) this.#detaches.set(name, this.#detachesOf(name) + 1);
+      for (const name of names) this.#detached.add(name);
     }
-    const detachesBefore = names.map((name) => this.#detachesOf(name));
     if (command.killAt !== undefined) this.#calm = false;
     const outcome = await this.#actors.run(command, place);
     if (command.kind === 'detach')
       this.#leaving.splice(this.#leaving.indexOf(names[0] ?? ''), names.length);
     this.#noteFaults();
-    if (command.kind === 'attach') this.#noteAttach(names, detachesBefore, outcome);
+    if (command.kind === 'attach') this.#noteAttach(names, outcome);
     await checkAnswer(this.#stage, this.#watch, command, outcome, {
       vm,
       alone,
@@ -126,25 +126,18 @@ class ScheduleRun {
     });
   }
 
-  #detachesOf(name: string): number {
-    return this.#detaches.get(name) ?? 0;
-  }
-
   /**
    * What did not get done undoes itself, now or in a later recovery; what did may not leave any more, unless a
-   * detach has begun since the attach, and be it over: it may have ended as pending.
+   * detach of the same batch has asked for it, and be it over: it may have ended as pending. Which of the two
+   * came first cannot be told by when they began.
    */
-  #noteAttach(
-    names: readonly string[],
-    detachesBefore: readonly number[],
-    outcome: TaskOutcome<unknown>,
-  ): void {
+  #noteAttach(names: readonly string[], outcome: TaskOutcome<unknown>): void {
     if (outcome.kind !== 'done') this.#allow(names);
     else {
       const { attachment } = outcome.value as AttachResult;
       const inside = new Set(attachment.functions.map(({ id }) => id));
-      for (const [index, name] of names.entries()) {
-        if (this.#detachesOf(name) !== detachesBefore[index]) continue;
+      for (const name of names) {
+        if (this.#detached.has(name)) continue;
         const isIn = inside.has(name.slice(name.indexOf(' ') + 1));
         if (isIn && !this.#leaving.includes(name)) this.#mayLeave.delete(name);
       }

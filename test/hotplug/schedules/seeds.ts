@@ -189,4 +189,30 @@ export const SEEDS: readonly { readonly found: string; readonly schedule: Schedu
       ],
     },
   },
+  {
+    found:
+      'a detach that began before an attach of the same batch, and asked after it, was taken for never asked (of the schedules)',
+    schedule: {
+      ...COMMON,
+      seed: 0,
+      guest: 'slow',
+      chunks: 'random',
+      iommufd: 'none',
+      batches: [
+        [
+          command('detach', 'd0', { killAt: { operation: 1, moment: 'before' } }),
+          command('attach', 'accelerator'),
+        ],
+        [
+          command('attach', 'd0', {
+            abortAfterMs: 0,
+            killAt: { operation: 1, moment: 'before' },
+          }),
+          command('detach', 'd0'),
+          command('attach', 'd0', { waits: true }),
+        ],
+        [command('recover', 'd0'), command('attach', 'accelerator')],
+      ],
+    },
+  },
 ];
